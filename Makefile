@@ -1,0 +1,56 @@
+# The first Python of at least 3.11; `make PYTHON=/path/to/python ...` takes another.
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,$(shell \
+	$(python) -c 'import sys; sys.version_info >= (3, 11) and print("$(python)")' 2>/dev/null)))
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run test lab refresh clean
+
+help:
+	@echo "make run      execute every notebook and check its claims: build/index.html"
+	@echo "make test     run the tests, and the notebooks against their committed outputs"
+	@echo "make lab      open the notebooks in JupyterLab"
+	@echo "make refresh  execute the notebooks in place and rewrite figures/"
+	@echo "make clean    remove what the others made, except .venv"
+
+run: .venv/.lab
+	@$(BIN)/procrustes-lab run
+
+lab: .venv/.lab
+	@$(BIN)/python -m jupyterlab notebooks
+
+refresh: .venv/.lab
+	@$(BIN)/procrustes-lab refresh
+
+# One thread a process: the tests already use both cores.
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
+test: .venv/.test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=ci
+
+clean:
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -print0 | \
+		xargs -0 rm -rf
+
+# The installed packages are those of pyproject.toml, at the versions of constraints.txt.
+.venv/.lab .venv/.test: .venv/.%: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing packages into .venv (a few minutes the first time)"
+	@$(PIP) install --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+# Debian has Python without ensurepip, and then sometimes with a pip that can install another.
+$(BIN)/pip:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11 or newer is needed: install it, or say make PYTHON=/path/to/python" >&2; exit 1; \
+	elif $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		$(PYTHON) -m venv .venv; \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+		$(PYTHON) -m venv --without-pip .venv && \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet pip; \
+	else \
+		echo "$(PYTHON) cannot make a virtual environment: install it with apt-get install python3-venv" >&2; exit 1; \
+	fi

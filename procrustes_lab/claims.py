@@ -1,0 +1,262 @@
+"""Claims: checked statements, shown where they are made and collected into one ledger.
+
+A claim is an id, a sentence, the observed value, and the value it is held against. Showing a
+claim puts it into the notebook's own outputs under the MIME type `CLAIM_MIME`, which is where
+whoever runs the notebook reads it from.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import numbers
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, overload
+
+CLAIM_MIME = "application/vnd.procrustes-lab.claim+json"
+
+Value = bool | int | float | str
+
+_SYMBOL = {"at_most": "≤", "at_least": "≥", "equals": "="}
+_COLOUR = {True: "#009E73", False: "#D55E00"}
+
+
+class ClaimError(AssertionError):
+    """A claim that does not hold."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One checked statement, its numbers rounded for showing.
+
+    `margin` says by how much it held (negative: by how much it failed); it is None where the
+    values are compared as they are and not as numbers.
+    """
+
+    id: str
+    sentence: str
+    observed: Value
+    relation: str
+    bound: Value
+    tolerance: float
+    holds: bool
+    margin: float | None
+
+    @property
+    def comparison(self) -> str:
+        """The comparison in symbols, such as `0.827 ≤ 1.491`."""
+        within = f" ± {_shown(self.tolerance)}" if self.tolerance else ""
+        return f"{_shown(self.observed)} {_SYMBOL[self.relation]} {_shown(self.bound)}{within}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the claim as JSON has it: infinities and NaN, which it lacks, as strings."""
+        return {
+            name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+    def __str__(self) -> str:
+        return f"{_mark(self.holds)} {self.id}  {self.sentence}: {self.comparison}"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        line = (
+            f'<span style="color:{_COLOUR[self.holds]}">{_mark(self.holds)}</span> '
+            f"<b>{html.escape(self.id)}</b>&ensp;{html.escape(self.sentence)}: "
+            f'<span style="white-space:nowrap">{html.escape(self.comparison)}</span>'
+        )
+        return {"text/plain": str(self), "text/html": line, CLAIM_MIME: self.as_json()}
+
+
+@dataclass(frozen=True)
+class ClaimsTable:
+    """The claims checked so far; displays as a table."""
+
+    claims: tuple[Claim, ...]
+
+    @property
+    def summary(self) -> str:
+        """How many claims held, in words."""
+        return f"{sum(claim.holds for claim in self.claims)} of {len(self.claims)} claims hold"
+
+    def __repr__(self) -> str:
+        return "\n".join([*map(str, self.claims), self.summary])
+
+    def _repr_html_(self) -> str:
+        return (
+            "<table><thead><tr><th></th><th>id</th><th style='text-align:left'>claim</th>"
+            "<th style='text-align:left'>observed and bound</th><th>margin</th></tr></thead><tbody>"
+            + "".join(map(_row, self.claims))
+            + f"</tbody></table><p>{self.summary}.</p>"
+        )
+
+
+# Each claim of this kernel, with the number of the execution that checked it.
+_ledger: dict[str, tuple[Claim, int | None]] = {}
+
+
+def claim(
+    id: str,
+    sentence: str,
+    observed: Any,
+    *,
+    at_most: Any = None,
+    at_least: Any = None,
+    equals: Any = None,
+    tolerance: float = 0.0,
+) -> None:
+    """Check that `observed` is at most, at least, or equal to a value; show it, and keep it.
+
+    Values are numbers, truth values or SymPy expressions. An expression that is a number is
+    compared as one; any other is compared exactly, as it is written, so simplify it first. The
+    decision uses the values as given. What is shown is rounded to four significant digits, and
+    an observed value and the margin also to twelve decimals, so that the rounding noise in which
+    machines differ does not show. NaN satisfies nothing.
+
+    Parameters
+    ----------
+    id : str
+        A short name, unique in the notebook, such as `T2-lower`.
+    sentence : str
+        What is claimed, in words, without the numbers.
+    observed : number, bool or SymPy expression
+        The value found.
+    at_most, at_least, equals : number, bool or SymPy expression
+        The value it is held against: exactly one of the three.
+    tolerance : float
+        How far beyond the bound (or from the value it must equal) is still accepted.
+
+    Raises
+    ------
+    ClaimError
+        If the claim does not hold; it is shown first.
+    TypeError
+        If not exactly one relation is given, or a value cannot be compared.
+    ValueError
+        If the tolerance is not a number of at least zero, or the id was already used. Running a
+        notebook cell again is not a second use.
+    """
+    given = {"at_most": at_most, "at_least": at_least, "equals": equals}
+    relations = [name for name, bound in given.items() if bound is not None]
+    if len(relations) != 1:
+        found = " and ".join(relations) or "none of them"
+        raise TypeError(
+            f"claim {id!r} has {found}: give exactly one of at_most, at_least and equals"
+        )
+    if not tolerance >= 0:
+        raise ValueError(f"claim {id!r} has tolerance {tolerance}: expected a number of at least 0")
+    execution = _execution_count()
+    if id in _ledger and _ledger[id][1] == execution:
+        raise ValueError(f"claim {id!r} was already checked: give every claim an id of its own")
+
+    relation = relations[0]
+    value = _plain(observed, id, "observed")
+    bound = _plain(given[relation], id, relation)
+    margin = _margin(id, relation, value, bound, float(tolerance))
+    holds = value == bound if margin is None else margin >= 0
+    checked = Claim(
+        id=id,
+        sentence=sentence,
+        observed=_rounded(value, decimals=12),
+        relation=relation,
+        bound=_rounded(bound),
+        tolerance=float(tolerance),
+        holds=holds,
+        margin=None if margin is None else _rounded(margin, decimals=12),
+    )
+    _ledger[id] = (checked, execution)
+    _show(checked)
+    if not holds:
+        raise ClaimError(f"{id} does not hold: {sentence}: {checked.comparison}")
+
+
+def claims_table() -> ClaimsTable:
+    """Return every claim checked so far in this kernel, as something that displays as a table."""
+    return ClaimsTable(tuple(checked for checked, _ in _ledger.values()))
+
+
+def _plain(value: Any, id: str, name: str) -> Value:
+    """Return `value` as a Python number, bool or string (a SymPy expression that is no number)."""
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    if hasattr(value, "free_symbols"):
+        if getattr(value, "is_number", False):
+            with suppress(TypeError):  # a complex number
+                return float(value)
+        return str(value)
+    if getattr(value, "size", None) == 1:
+        return _plain(value.item(), id, name)
+    found = f"an array of shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
+    raise TypeError(
+        f"claim {id!r} has {found} as {name}: expected a real number, a bool or a SymPy expression"
+    )
+
+
+def _margin(
+    id: str, relation: str, observed: Value, bound: Value, tolerance: float
+) -> float | None:
+    """Return by how much the claim holds: at least zero exactly if it does."""
+    if isinstance(observed, bool | str) or isinstance(bound, bool | str):
+        if relation == "equals":
+            return None
+        raise TypeError(
+            f"claim {id!r} compares {observed!r} with {bound!r}: {relation} needs two numbers"
+        )
+    if observed == bound:  # also where both are the same infinity
+        return tolerance
+    if relation == "equals":
+        return tolerance - abs(observed - bound)
+    return tolerance + (bound - observed if relation == "at_most" else observed - bound)
+
+
+@overload
+def _rounded(value: float, decimals: int | None = None) -> float: ...
+@overload
+def _rounded(value: Value, decimals: int | None = None) -> Value: ...
+def _rounded(value: Value, decimals: int | None = None) -> Value:
+    """Round a float to four significant digits, and further to `decimals`; the rest is exact."""
+    if not isinstance(value, float):
+        return value
+    rounded = float(f"{value:.4g}")
+    return rounded if decimals is None else round(rounded, decimals) + 0.0  # never -0.0
+
+
+def _shown(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _mark(holds: bool) -> str:
+    return "✓" if holds else "✗"
+
+
+def _row(claim: Claim) -> str:
+    cells = [claim.id, claim.sentence, claim.comparison]
+    margin = "" if claim.margin is None else _shown(claim.margin)
+    return (
+        f'<tr><td style="color:{_COLOUR[claim.holds]}">{_mark(claim.holds)}</td>'
+        + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in cells)
+        + f"<td>{html.escape(margin)}</td></tr>"
+    )
+
+
+def _show(shown: Claim) -> None:
+    """Display the claim in a notebook, print it anywhere else."""
+    if _execution_count() is None:
+        print(shown)
+        return
+    from IPython.display import display
+
+    display(shown)
+
+
+def _execution_count() -> int | None:
+    """Return the number of the running notebook cell; None outside IPython."""
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return None if shell is None else shell.execution_count

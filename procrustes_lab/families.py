@@ -1,0 +1,232 @@
+"""Pairs of embedding sets whose place in the theory is known, and random pairs that fill the rest.
+
+Write G = XXᵀ, H = YYᵀ, ε = ‖G − H‖_F, Δ = ‖G − H‖_* (nuclear norm), t = ‖X‖_F² + ‖Y‖_F² and p for
+the Procrustes distance. Every function returns ``(X, Y)``, float64, one object a row. The three
+bounds attained here:
+
+- T1: p² ≤ √(2d)·ε with d the larger dimension; T1′: p² ≤ √min(n, d_x + d_y)·ε;
+- the lens T2: t − √(t² − Δ²) ≤ p² ≤ Δ.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Pair = tuple[Array, Array]
+Family = Callable[[int, int, int, np.random.Generator], Pair]
+
+
+# Pairs that attain a bound
+
+
+def extremal(n: int, source_dim: int, target_dim: int, epsilon: float = 1.0) -> Pair:
+    """Attain T1′ at any size, and T1 where the dimensions agree and n ≥ 2d.
+
+    The sources live on the first r_x = min(d_x, n) objects, the targets on r_y = min(d_y, n − r_x)
+    others, all of one length; n = 2d, d_x = d_y = d give X = [I; 0], Y = [0; I], scaled. G − H is
+    diagonal with r = r_x + r_y = min(n, d_x + d_y) entries ±c, c = ε/√r, and XᵀY = 0 leaves nothing
+    to align, so p² = t = rc = √r·ε. Up to rotations of object space and of either side, no other
+    pair attains T1, except G = H.
+
+    Parameters
+    ----------
+    n, source_dim, target_dim : int
+        Objects, d_x and d_y.
+    epsilon : float
+        The Gram discrepancy ‖G − H‖_F of the pair.
+
+    Returns
+    -------
+    X, Y : arrays (n, source_dim) and (n, target_dim)
+    """
+    source_rank = min(source_dim, n)
+    target_rank = min(target_dim, n - source_rank)
+    length = np.sqrt(epsilon) / (source_rank + target_rank) ** 0.25
+    X, Y = np.zeros((n, source_dim)), np.zeros((n, target_dim))
+    X[range(source_rank), range(source_rank)] = length
+    Y[range(source_rank, source_rank + target_rank), range(target_rank)] = length
+    return X, Y
+
+
+def tilted(angles: ArrayLike, energies: ArrayLike) -> Pair:
+    """Turn each source axis by its own angle, in its own plane: the lens's building block.
+
+    Axis i of X has squared length wᵢ and axis i of Y the same length at angle θᵢ ∈ [0, π/2] from
+    it; the k planes are orthogonal. Each contributes eigenvalues ±wᵢ sin θᵢ to G − H and wᵢ cos
+    θᵢ to ‖XᵀY‖_*, so that
+
+        t = 2 Σ wᵢ,    Δ = 2 Σ wᵢ sin θᵢ,    ε² = 2 Σ wᵢ² sin² θᵢ,    p² = 2 Σ wᵢ (1 − cos θᵢ).
+
+    In lens coordinates (Δ/t, p²/t) is the average of the points (sin θᵢ, 1 − cos θᵢ) with weights
+    wᵢ. One common angle sits on the lens's lower side; angles 0 and π/2 alone, on its upper side;
+    averages reach every point between, because the lens is the convex hull of its lower side.
+
+    Parameters
+    ----------
+    angles : array (k,)
+        θᵢ, in radians.
+    energies : array (k,)
+        wᵢ ≥ 0.
+
+    Returns
+    -------
+    X, Y : arrays (2k, k)
+    """
+    theta, lengths = np.asarray(angles, float), np.sqrt(np.asarray(energies, float))
+    X = np.vstack([np.diag(lengths), np.zeros((lengths.size, lengths.size))])
+    Y = np.vstack([np.diag(lengths * np.cos(theta)), np.diag(lengths * np.sin(theta))])
+    return X, Y
+
+
+def at(x: float, y: float) -> Pair:
+    """Place a pair at a given point (Δ/t, p²/t) of the lens, with unit total energy t = 1.
+
+    The ray from the origin through the point meets the lower side at the angle θ = 2 arctan(y/x),
+    since (1 − cos θ)/sin θ = tan(θ/2). One plane at that angle carries the fraction x/sin θ of the
+    energy and a plane that both sets share carries the rest.
+
+    Parameters
+    ----------
+    x, y : float
+        A point with 1 − √(1 − x²) ≤ y ≤ x ≤ 1.
+
+    Returns
+    -------
+    X, Y : arrays (4, 2)
+
+    Raises
+    ------
+    ValueError
+        If the point is outside the lens, where no pair can be.
+    """
+    if not 0.0 <= y <= x <= 1.0 or x**2 + (1.0 - y) ** 2 > 1.0 + 1e-12:
+        raise ValueError(
+            f"(x, y) = ({x}, {y}) is outside the lens: choose 1 − √(1 − x²) ≤ y ≤ x ≤ 1"
+        )
+    theta = 2.0 * np.arctan2(y, x)
+    turned = min(1.0, x / np.sin(theta)) if theta > 0.0 else 0.0
+    return tilted([theta, 0.0], [turned / 2.0, (1.0 - turned) / 2.0])
+
+
+def rank_one(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
+    """Attain the lens's lower side: every pair of rank-one sets X = uaᵀ, Y = vbᵀ does.
+
+    With unit a and b the Gram matrices are uuᵀ and vvᵀ, so that Δ² = t² − 4⟨u, v⟩² and
+    p² = t − 2|⟨u, v⟩|: eliminate ⟨u, v⟩.
+    """
+    a, b = rng.standard_normal(source_dim), rng.standard_normal(target_dim)
+    u, v = rng.standard_normal(n), rng.standard_normal(n)
+    mixture = rng.uniform()
+    v = mixture * u + (1.0 - mixture) * v
+    return np.outer(u, a / np.linalg.norm(a)), np.outer(v, b / np.linalg.norm(b))
+
+
+def shared_or_disjoint(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
+    """Attain the lens's upper side: what the two sets do not share, they have on separate supports.
+
+    G = K + A and H = K + B with K, A and B supported on mutually orthogonal subspaces of object
+    space, so Δ = tr A + tr B and t = Δ + 2 tr K; √G and √H share √K alone, so p² = t − 2 tr K = Δ.
+    These are all the equality cases. The subspaces and the energies in them are random.
+    """
+    basis = _orthonormal(n, n, rng)
+    shared = int(rng.integers(0, min(n, source_dim, target_dim) + 1))
+    source_rank = min(source_dim - shared, n - shared)
+    target_rank = min(target_dim - shared, n - shared - source_rank)
+    scales = rng.lognormal(sigma=1.0, size=n)
+    scaled = basis * scales
+    common, rest = scaled[:, :shared], scaled[:, shared:]
+    X = np.hstack([common, rest[:, :source_rank]])
+    Y = np.hstack([common, rest[:, source_rank : source_rank + target_rank]])
+    return _turned(X, source_dim, rng), _turned(Y, target_dim, rng)
+
+
+# Random pairs
+
+
+def independent(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
+    """Draw two Gaussian sets that have nothing to do with each other."""
+    return rng.standard_normal((n, source_dim)), rng.standard_normal((n, target_dim))
+
+
+def noisy_rotation(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
+    """Rotate a Gaussian set into the target space; add noise of 10⁻⁴ to 10 times the signal."""
+    X = rng.standard_normal((n, source_dim))
+    noise = 10.0 ** rng.uniform(-4.0, 1.0) * rng.standard_normal((n, target_dim))
+    larger = max(source_dim, target_dim)
+    return X, X @ _orthonormal(larger, larger, rng)[:source_dim, :target_dim] + noise
+
+
+def shared_factors(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
+    """View a few common factors through two unrelated linear maps: correlated, rank-deficient."""
+    rank = int(rng.integers(1, min(n, source_dim, target_dim) + 1))
+    factors = rng.standard_normal((n, rank))
+    X = factors @ rng.standard_normal((rank, source_dim))
+    return X, factors @ rng.standard_normal((rank, target_dim))
+
+
+def sparse(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
+    """Keep one entry in four of two Gaussian sets: supports that overlap in part, zero rows too."""
+    X, Y = independent(n, source_dim, target_dim, rng)
+    return X * (rng.uniform(size=X.shape) < 0.25), Y * (rng.uniform(size=Y.shape) < 0.25)
+
+
+def badly_scaled(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
+    """Scale the columns of a noisy rotation by 10⁻² to 10²: ill-conditioned, of unequal energy."""
+    X, Y = noisy_rotation(n, source_dim, target_dim, rng)
+    return X * 10.0 ** rng.uniform(-2, 2, source_dim), Y * 10.0 ** rng.uniform(-2, 2, target_dim)
+
+
+def mixed_tilts(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
+    """Average a few random tilts, seen through random bases: fills the lens from side to side.
+
+    Angles near 0 and π/2 are as likely as those between, so that both sides and the corners are
+    visited. With n = 1 there is no second direction to tilt into: the two sets are collinear.
+    """
+    planes = max(1, min(n // 2, source_dim, target_dim))
+    angles = np.pi / 2.0 * rng.beta(0.3, 0.3, planes)
+    X, Y = tilted(angles, rng.lognormal(sigma=1.0, size=planes))
+    basis = _orthonormal(max(n, 2 * planes), 2 * planes, rng)[:n]
+    return _turned(basis @ X, source_dim, rng), _turned(basis @ Y, target_dim, rng)
+
+
+FAMILIES: dict[str, Family] = {
+    family.__name__: family
+    for family in (
+        independent,
+        noisy_rotation,
+        shared_factors,
+        sparse,
+        badly_scaled,
+        mixed_tilts,
+        rank_one,
+        shared_or_disjoint,
+    )
+}
+"""The random families by name, each called as ``family(n, source_dim, target_dim, rng)``."""
+
+
+def random_pair(rng: np.random.Generator, largest: int = 12) -> tuple[str, Array, Array]:
+    """Draw a family, three sizes n, d_x, d_y between 1 and `largest`, and a pair of that family.
+
+    Returns
+    -------
+    name : str
+        The family's name, a key of `FAMILIES`.
+    X, Y : arrays (n, d_x) and (n, d_y)
+    """
+    name = str(rng.choice(list(FAMILIES)))
+    n, source_dim, target_dim = (int(size) for size in rng.integers(1, largest + 1, 3))
+    return name, *FAMILIES[name](n, source_dim, target_dim, rng)
+
+
+def _orthonormal(rows: int, columns: int, rng: np.random.Generator) -> Array:
+    """Draw a uniformly random matrix with orthonormal columns."""
+    Q, R = np.linalg.qr(rng.standard_normal((rows, columns)))
+    return np.asarray(Q * np.copysign(1.0, np.diag(R)))  # the sign makes the distribution uniform
+
+
+def _turned(Z: Array, dim: int, rng: np.random.Generator) -> Array:
+    """Show (n, k) vectors in dim ≥ k dimensions and a random basis: every dot product is kept."""
+    return Z @ _orthonormal(dim, Z.shape[1], rng).T

@@ -1,0 +1,100 @@
+"""The lens: where a pair can be, given how far its Gram matrices disagree.
+
+In coordinates without units, x = Δ/t (nuclear norm of the Gram discrepancy over energy) and
+y = p²/t (squared Procrustes distance over energy), theorem T2 reads 1 − √(1 − x²) ≤ y ≤ x: a lens
+between a straight line and a quarter of the unit circle around (0, 1). Every point is attained.
+"""
+
+from html import escape
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def lower(nuclear: ArrayLike, energy: ArrayLike) -> Array:
+    """Bound p² from below: t − √(t² − Δ²), computed without cancellation or overflow.
+
+    As written, the formula loses every digit once Δ < 10⁻⁸ t. Multiplied by its conjugate it is
+    Δ²/(t + √((t − Δ)(t + Δ))), here divided through by t; near Δ = t the difference is exact.
+
+    Parameters
+    ----------
+    nuclear, energy : array_like
+        Δ and t, in the same units (totals, or both per object), 0 ≤ Δ ≤ t; they broadcast. A Δ
+        that exceeds t by rounding counts as t.
+
+    Returns
+    -------
+    array
+        The bound, in the same units; 0 where the energy is 0.
+    """
+    t = np.asarray(energy, float)
+    delta = np.minimum(np.asarray(nuclear, float), t)
+    divisor = np.where(t > 0.0, t, 1.0)
+    x = delta / divisor
+    return np.asarray(delta * (x / (1.0 + np.sqrt((t - delta) / divisor * (1.0 + x)))))
+
+
+def upper(nuclear: ArrayLike, energy: ArrayLike) -> Array:
+    """Bound p² from above: Δ itself, which only rounding can make larger than t.
+
+    Parameters as for `lower`.
+    """
+    return np.asarray(np.minimum(np.asarray(nuclear, float), np.asarray(energy, float)))
+
+
+def lower_side(points: int = 91) -> tuple[Array, Array]:
+    """Trace the lower side: x = sin θ, y = 1 − cos θ for `points` even steps of θ up to π/2."""
+    theta = np.linspace(0.0, np.pi / 2.0, points)
+    return np.sin(theta), 2.0 * np.sin(theta / 2.0) ** 2
+
+
+def svg(x: float, y: float) -> str:
+    """Draw the lens with one pair's point on it, as inline SVG that follows the page's text colour.
+
+    Parameters
+    ----------
+    x, y : float
+        Δ/t and p²/t of the pair, each in [0, 1].
+
+    Returns
+    -------
+    str
+        One ``<svg>`` element, with no identifiers, so that many can share a page; a screen reader
+        reads its title.
+
+    Raises
+    ------
+    ValueError
+        If x or y is outside [0, 1] or not a number.
+    """
+    for name, value in (("x", x), ("y", y)):
+        if not 0.0 <= value <= 1.0:
+            raise ValueError(
+                f"{name} is {value}, expected a number in [0, 1]: divide by the energy t"
+            )
+    bottom, top = float(lower(x, 1.0)), float(upper(x, 1.0))
+    words = escape(
+        f"Lens of bounds: Gram discrepancy Δ/t = {x:.3g}; alignment error p²/t = {y:.3g}, "
+        f"between {bottom:.3g} and {top:.3g}"
+    )
+    # The unit square is drawn 180 wide, its corner (0, 0) at (26, 190).
+    px, py, low, high = (
+        f"{v:.5g}" for v in (26 + 180 * x, *(190 - 180 * np.array([y, bottom, top])))
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 220 220" width="220" height="220" '
+        f'role="img" aria-label="{words}" fill="none" stroke="currentColor" '
+        f'font-family="sans-serif" font-size="12"><title>{words}</title>'
+        '<path d="M26 10V190H206" stroke-opacity=".5"/>'
+        '<path d="M26 190L206 10A180 180 0 0 1 26 190Z" fill="currentColor" fill-opacity=".12"/>'
+        f'<path d="M{px} {low}V{high}" stroke-dasharray="3 2"/>'
+        f'<circle cx="{px}" cy="{py}" r="5" fill="#D55E00" stroke-width="1.5"/>'
+        '<g fill="currentColor" stroke="none" text-anchor="middle">'
+        '<text x="116" y="212">Gram discrepancy Δ/t</text>'
+        '<text transform="translate(14 100) rotate(-90)">error p²/t</text>'
+        '<text x="26" y="205">0</text><text x="206" y="205">1</text><text x="18" y="15">1</text>'
+        "</g></svg>"
+    )

@@ -1,0 +1,334 @@
+"""Second moments of paired embeddings: all that the maps and certificates need, and they add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
+
+Matrix = NDArray[np.float64]
+Real = type[np.floating[Any]]
+Scales = tuple[float, float]
+
+BLOCK_BYTES = 2**25
+"""Size of a block of rows of one side, as float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, means and scatter of n paired rows.
+
+    Moments of a union of disjoint batches are the sum of the batches' moments, so
+    one pass over the pairs suffices, in any order, on any number of machines:
+    O(n d²) time and O(d²) memory.
+
+    Attributes
+    ----------
+    n : int
+        Number of pairs.
+    source_mean, target_mean : ndarray, shapes (d_x,) and (d_y,)
+    source_scatter, cross_scatter, target_scatter : ndarray
+        Sums of outer products *about the means*, shapes (d_x, d_x), (d_x, d_y) and
+        (d_y, d_y): putting the means back loses nothing, taking them out would.
+    source_scale, target_scale : float
+        Powers of two by which the rows were divided before anything was summed; 1
+        unless the squares would leave the range of float64.
+
+    Notes
+    -----
+    Sums are merged by the update of Chan, Golub & LeVeque (1983),
+    doi:10.1080/00031305.1983.10483115.
+    """
+
+    n: int
+    source_mean: Matrix
+    target_mean: Matrix
+    source_scatter: Matrix
+    cross_scatter: Matrix
+    target_scatter: Matrix
+    source_scale: float = 1.0
+    target_scale: float = 1.0
+
+    @classmethod
+    def from_arrays(cls, X: ArrayLike, Y: ArrayLike) -> Moments:
+        """Moments of the pairs (X[i], Y[i]), multiplied and summed in float64.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d_x)
+            Source embeddings, one row per object.
+        Y : array_like, shape (n, d_y)
+            Target embeddings; row i is the same object as row i of X.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If either is not a finite two-dimensional array of real numbers, or
+            the numbers of rows differ.
+        """
+        return moments_of(*as_pairs(X, Y))
+
+    @classmethod
+    def from_batches(cls, pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Moments:
+        """Moments of the union of batches, each a pair (X, Y); batches of no rows are skipped.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `from_arrays`; and ValueError if there is no row at all, or if the
+            batches differ in dimension.
+        """
+        batches = (cls.from_arrays(X, Y) for X, Y in pairs if len(X) or len(Y))  # type: ignore[arg-type]
+        first = next(batches, None)
+        if first is None:
+            raise ValueError("pairs has no rows; expected at least one batch (X, Y) with a row")
+        return reduce(add, batches, first)
+
+    def __add__(self, other: Moments) -> Moments:
+        if not isinstance(other, Moments):
+            return NotImplemented
+        if self.cross_scatter.shape != other.cross_scatter.shape:
+            raise ValueError(
+                f"moments of dimensions {other.cross_scatter.shape} cannot be added to moments of "
+                f"dimensions {self.cross_scatter.shape}: every batch must have the same columns"
+            )
+        scales = (
+            max(self.source_scale, other.source_scale),
+            max(self.target_scale, other.target_scale),
+        )
+        a, b = self._in_units(scales), other._in_units(scales)
+        n = a.n + b.n
+        x, y = b.source_mean - a.source_mean, b.target_mean - a.target_mean
+        share, weight = b.n / n, a.n * (b.n / n)
+        return Moments(
+            n,
+            a.source_mean + share * x,
+            a.target_mean + share * y,
+            a.source_scatter + b.source_scatter + weight * np.outer(x, x),
+            a.cross_scatter + b.cross_scatter + weight * np.outer(x, y),
+            a.target_scatter + b.target_scatter + weight * np.outer(y, y),
+            *scales,
+        )
+
+    def _in_units(self, scales: Scales) -> Moments:
+        x, y = self.source_scale / scales[0], self.target_scale / scales[1]
+        return Moments(
+            self.n,
+            self.source_mean * x,
+            self.target_mean * y,
+            self.source_scatter * x * x,
+            self.cross_scatter * x * y,
+            self.target_scatter * y * y,
+            *scales,
+        )
+
+    def centred(self) -> Moments:
+        """Moments of the pairs with each side's mean subtracted."""
+        return replace(
+            self,
+            source_mean=np.zeros_like(self.source_mean),
+            target_mean=np.zeros_like(self.target_mean),
+        )
+
+    def products(self) -> tuple[Matrix, Matrix, Matrix]:
+        """XᵀX, XᵀY and YᵀY, of the rows divided by the scales."""
+        x, y = self.source_mean, self.target_mean
+        return (
+            self.source_scatter + self.n * np.outer(x, x),
+            self.cross_scatter + self.n * np.outer(x, y),
+            self.target_scatter + self.n * np.outer(y, y),
+        )
+
+    def cross(self) -> Cross:
+        """Return the part of the moments that an orthogonal map is made of."""
+        xx, xy, yy = self.products()
+        energies = float(np.trace(xx)), float(np.trace(yy))
+        return Cross(self.n, xy, *energies, self.source_scale, self.target_scale)
+
+    @property
+    def energy(self) -> float:
+        """Mean squared length of a source row plus that of a target row."""
+        return self.cross().energy
+
+    @property
+    def xx(self) -> Matrix:
+        """XᵀX, shape (d_x, d_x)."""
+        return self.products()[0] * self.source_scale**2
+
+    @property
+    def xy(self) -> Matrix:
+        """XᵀY, shape (d_x, d_y)."""
+        return self.products()[1] * self.source_scale * self.target_scale
+
+    @property
+    def yy(self) -> Matrix:
+        """YᵀY, shape (d_y, d_y)."""
+        return self.products()[2] * self.target_scale**2
+
+
+class Cross(NamedTuple):
+    """XᵀY and both energies, of n rows divided by the scales."""
+
+    n: int
+    xy: Matrix
+    source_energy: float
+    target_energy: float
+    source_scale: float = 1.0
+    target_scale: float = 1.0
+
+    @property
+    def energy(self) -> float:
+        """Mean squared length of a source row plus that of a target row."""
+        source, target = self.source_energy / self.n, self.target_energy / self.n
+        return source * self.source_scale**2 + target * self.target_scale**2
+
+
+# Overflow while summing is no error: `_scales` sees it in the sums and mends it.
+@np.errstate(all="ignore")
+def moments_of(
+    X: Embeddings, Y: Embeddings, dtype: Real = np.float64, *, about_mean: bool = True
+) -> Moments:
+    """Moments of checked arrays: block products in `dtype`, summed in float64.
+
+    With `about_mean` false the scatter is about the origin and the means are given as zeros,
+    which is all that uncentred maps and certificates need, and saves a pass over the rows.
+
+    Raises
+    ------
+    ValueError
+        If either side holds NaN or infinity.
+    """
+    moments = _sum_moments(X, Y, dtype, (1.0, 1.0), about_mean)
+    scales = _scales(X, Y, moments.cross(), dtype, (SOURCE, TARGET))
+    return moments if scales == (1.0, 1.0) else _sum_moments(X, Y, dtype, scales, about_mean)
+
+
+@np.errstate(all="ignore")
+def cross_of(
+    X: Embeddings,
+    Y: Embeddings,
+    dtype: Real = np.float64,
+    names: tuple[str, str] = (SOURCE, TARGET),
+) -> Cross:
+    """Cross product and energies of checked arrays: a third of the work of all moments.
+
+    Raises
+    ------
+    ValueError
+        If either side holds NaN or infinity; the message calls them by `names`.
+    """
+    cross = _sum_cross(X, Y, dtype, (1.0, 1.0))
+    scales = _scales(X, Y, cross, dtype, names)
+    return cross if scales == (1.0, 1.0) else _sum_cross(X, Y, dtype, scales)
+
+
+def product_type(X: Embeddings, Y: Embeddings) -> Real:
+    """Type in which to multiply first: float32 if the data is, and many blocks average its error.
+
+    The relative error of the summed products is then near 4e-9; who subtracts them must
+    check that enough is left, and multiply in float64 if not.
+    """
+    narrow = max(X.dtype.itemsize, Y.dtype.itemsize) <= 4
+    return np.float32 if narrow and len(X) >= 20_000 else np.float64
+
+
+def _blocks(
+    X: Embeddings, Y: Embeddings, dtype: Real, scales: Scales, whole: bool = True
+) -> Iterator[tuple[Embeddings, Embeddings]]:
+    """Yield blocks of rows of both sides as `dtype`, divided by the scales.
+
+    Rows in memory that need no conversion come as they are, and in one block if `whole`:
+    products of whole arrays are a little faster.
+    """
+    # Sums inside a float32 product are kept short; float64 then adds the blocks.
+    rows = (
+        512 if dtype is np.float32 else max(512, BLOCK_BYTES // (8 * max(X.shape[1], Y.shape[1])))
+    )
+    if whole and dtype is np.float64 and scales == (1.0, 1.0) and _is_plain(X) and _is_plain(Y):
+        rows = len(X)
+    for start in range(0, len(X), rows):
+        x = X[start : start + rows].astype(dtype, copy=False)
+        y = Y[start : start + rows].astype(dtype, copy=False)
+        yield (
+            x if scales[0] == 1.0 else x / dtype(scales[0]),
+            y if scales[1] == 1.0 else y / dtype(scales[1]),
+        )
+
+
+def _is_plain(array: Embeddings) -> bool:
+    """Whether BLAS can read the array where it is, and that is no file."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
+        owner = owner.base
+    in_memory = owner is None or isinstance(owner, bytes | bytearray | memoryview)
+    return bool(array.dtype == np.float64 and array.flags.c_contiguous and in_memory)
+
+
+def _sum_cross(X: Embeddings, Y: Embeddings, dtype: Real, scales: Scales) -> Cross:
+    xy, source, target = np.zeros((X.shape[1], Y.shape[1])), 0.0, 0.0
+    for x, y in _blocks(X, Y, dtype, scales):
+        xy += x.T @ y
+        source += float(np.vecdot(x, x).sum(dtype=np.float64))
+        target += float(np.vecdot(y, y).sum(dtype=np.float64))
+    return Cross(len(X), xy, source, target, *scales)
+
+
+def _sum_moments(
+    X: Embeddings, Y: Embeddings, dtype: Real, scales: Scales, about_mean: bool
+) -> Moments:
+    n, d_x, d_y = len(X), X.shape[1], Y.shape[1]
+    xx, xy, yy = np.zeros((d_x, d_x)), np.zeros((d_x, d_y)), np.zeros((d_y, d_y))
+    sum_x, sum_y = np.zeros(d_x), np.zeros(d_y)
+    shift_x, shift_y = np.zeros(d_x, dtype), np.zeros(d_y, dtype)
+    if about_mean:
+        first_x, first_y = next(_blocks(X[:4096], Y[:4096], dtype, scales))
+        shift_x, shift_y = _dominant_mean(first_x), _dominant_mean(first_y)
+    shifted = bool(shift_x.any() or shift_y.any())
+    for x, y in _blocks(X, Y, dtype, scales, whole=not shifted):
+        if about_mean:
+            x = x - shift_x if shift_x.any() else x
+            y = y - shift_y if shift_y.any() else y
+            sum_x += x.sum(axis=0, dtype=np.float64)
+            sum_y += y.sum(axis=0, dtype=np.float64)
+        xx += x.T @ x
+        xy += x.T @ y
+        yy += y.T @ y
+    mean_x, mean_y = sum_x / n, sum_y / n
+    return Moments(
+        n,
+        mean_x + shift_x,
+        mean_y + shift_y,
+        xx - n * np.outer(mean_x, mean_x),
+        xy - n * np.outer(mean_x, mean_y),
+        yy - n * np.outer(mean_y, mean_y),
+        *scales,
+    )
+
+
+def _dominant_mean(block: Embeddings) -> Embeddings:
+    """Return the mean row if it holds nearly all the energy, else zeros: what to shift by."""
+    mean: Embeddings = block.mean(axis=0)
+    dominates = np.vdot(mean, mean) * len(block) > 0.99 * np.vdot(block, block)
+    return mean if dominates else np.zeros_like(mean)
+
+
+def _scales(
+    X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: tuple[str, str]
+) -> Scales:
+    """Return the powers of two that bring the squares of each side into range; 1 if they are."""
+    low, high = (1e-16, 1e32) if dtype is np.float32 else (1e-200, 1e200)
+    scales = [1.0, 1.0]
+    energies = cross.source_energy, cross.target_energy
+    for side, (array, energy, name) in enumerate(zip((X, Y), energies, names, strict=True)):
+        if not low < energy < high:
+            reject_nonfinite(array, name)
+            largest = max(float(array.max()), -float(array.min()))
+            scales[side] = 2.0 ** np.frexp(largest)[1] if largest else 1.0
+    return scales[0], scales[1]

@@ -1,0 +1,58 @@
+"""The scikit-learn estimator."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import procrustes_lab as pl
+
+
+def some_pairs():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 4))
+    return X, X @ rng.standard_normal((4, 3)) + 5.0
+
+
+# Every check applies: a one-dimensional y is a target space of dimension one.
+@parametrize_with_checks([pl.ProcrustesAligner(), pl.ProcrustesAligner(True, True, 0.2)])
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def test_it_is_align():
+    X, Y = some_pairs()
+    fitted = pl.ProcrustesAligner(center=True, scale=True, whiten=0.1).fit(X, Y)
+    expected = pl.align(X, Y, center=True, scale=True, whiten=0.1)
+    np.testing.assert_array_equal(fitted.transform(X), expected.apply(X))
+    assert fitted.score(X, Y) == pytest.approx(-expected_error(expected, X, Y))
+
+
+def expected_error(alignment, X, Y):
+    return np.mean(np.sum((alignment.apply(X) - Y) ** 2, axis=1))
+
+
+def test_clone_and_pickle():
+    X, Y = some_pairs()
+    fitted = pl.ProcrustesAligner(center=True).fit(X, Y)
+    assert clone(fitted).get_params() == {"center": True, "scale": False, "whiten": 0.0}
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
+
+
+def test_in_a_pipeline_under_grid_search():
+    X, Y = some_pairs()
+    pipeline = make_pipeline(StandardScaler(), pl.ProcrustesAligner())
+    grid = {"procrustesaligner__center": [False, True], "procrustesaligner__scale": [False, True]}
+    search = GridSearchCV(pipeline, grid, cv=3, error_score="raise").fit(X, Y)
+    # the target's mean is far away, so centring must win
+    assert search.best_params_["procrustesaligner__center"] is True
+    assert search.transform(X).shape == (80, 3)
+    assert list(search.best_estimator_.get_feature_names_out()) == [
+        f"procrustesaligner{i}" for i in range(3)
+    ]

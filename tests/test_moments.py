@@ -1,0 +1,115 @@
+"""Moments: sums of outer products, which add."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import procrustes_lab as pl
+
+
+def some_pairs(n=200, d_x=5, d_y=3, seed=0, mean=1.0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, d_x)) + mean, rng.standard_normal((n, d_y)) - mean
+
+
+def assert_same(a, b, rtol=1e-13):
+    assert a.n == b.n
+    for name in ("xx", "xy", "yy", "source_mean", "target_mean"):
+        left, right = getattr(a, name), getattr(b, name)
+        np.testing.assert_allclose(left, right, rtol=rtol, atol=rtol * (1 + np.abs(right).max()))
+
+
+def test_they_are_the_products():
+    X, Y = some_pairs()
+    moments = pl.Moments.from_arrays(X, Y)
+    np.testing.assert_allclose(moments.xx, X.T @ X, rtol=1e-12)
+    np.testing.assert_allclose(moments.xy, X.T @ Y, rtol=1e-12)
+    np.testing.assert_allclose(moments.yy, Y.T @ Y, rtol=1e-12)
+    np.testing.assert_allclose(moments.source_mean, X.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(moments.target_mean, Y.mean(0), rtol=1e-12)
+    energy = (np.sum(X**2) + np.sum(Y**2)) / len(X)
+    assert moments.energy == pytest.approx(energy, rel=1e-13)
+
+
+@pytest.mark.parametrize("sizes", [(100, 100), (1, 199), (7, 50, 143)])
+def test_they_add(sizes):
+    X, Y = some_pairs()
+    cuts = np.cumsum(sizes)[:-1]
+    parts = [
+        pl.Moments.from_arrays(*p) for p in zip(np.split(X, cuts), np.split(Y, cuts), strict=True)
+    ]
+    whole = pl.Moments.from_arrays(X, Y)
+    forwards, backwards = parts[0], parts[-1]
+    for part in parts[1:]:
+        forwards = forwards + part
+    for part in parts[-2::-1]:
+        backwards = backwards + part
+    assert_same(forwards, whole)
+    assert_same(backwards, whole)
+
+
+def test_batches_are_summed_and_empty_ones_skipped():
+    X, Y = some_pairs()
+    batches = [(X[:80], Y[:80]), (X[80:80], Y[80:80]), (X[80:], Y[80:])]
+    assert_same(pl.Moments.from_batches(iter(batches)), pl.Moments.from_arrays(X, Y))
+
+
+def test_no_batches():
+    with pytest.raises(ValueError, match="pairs has no rows"):
+        pl.Moments.from_batches([])
+
+
+def test_a_batch_with_one_empty_side():
+    X, Y = some_pairs()
+    with pytest.raises(ValueError, match="empty"):
+        pl.Moments.from_batches([(X, Y[:0])])
+
+
+def test_batches_of_different_dimension():
+    X, Y = some_pairs()
+    with pytest.raises(ValueError, match="same columns"):
+        pl.Moments.from_batches([(X, Y), (X[:, :2], Y)])
+
+
+def test_centring_equals_subtracting_the_means():
+    X, Y = some_pairs()
+    centred = pl.Moments.from_arrays(X, Y).centred()
+    assert_same(centred, pl.Moments.from_arrays(X - X.mean(0), Y - Y.mean(0)), rtol=1e-12)
+
+
+def test_a_large_mean_does_not_drown_a_tiny_spread():
+    # Against exact rational arithmetic: spread 1e-6 on a mean of 1, squares 1e-12 beside 1.
+    rng = np.random.default_rng(3)
+    X, Y = 1.0 + 1e-6 * rng.standard_normal((2, 60, 2))
+    exact = []
+    for a, b in ((X[:, 0], X[:, 1]), (X[:, 0], Y[:, 0]), (Y[:, 0], Y[:, 1])):
+        u, v = ([Fraction(float(x)) for x in column] for column in (a, b))
+        mean_u, mean_v = sum(u) / 60, sum(v) / 60
+        exact.append(float(sum((p - mean_u) * (q - mean_v) for p, q in zip(u, v, strict=True))))
+    one = pl.Moments.from_arrays(X, Y)
+    two = pl.Moments.from_arrays(X[:25], Y[:25]) + pl.Moments.from_arrays(X[25:], Y[25:])
+    for moments in (one, two):
+        found = (
+            moments.source_scatter[0, 1],
+            moments.cross_scatter[0, 0],
+            moments.target_scatter[0, 1],
+        )
+        np.testing.assert_allclose(found, exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("exponent", [-150, -120, 120, 150])
+def test_extreme_scales_are_only_scales(exponent):
+    X, Y = some_pairs()
+    tiny, huge = 10.0**-exponent, 10.0**exponent
+    plain = pl.Moments.from_arrays(X, Y)
+    scaled = pl.Moments.from_arrays(X * huge, Y * tiny)
+    np.testing.assert_allclose(scaled.xy, plain.xy, rtol=1e-12)
+    np.testing.assert_allclose(scaled.xx / huge / huge, plain.xx, rtol=1e-12)
+    np.testing.assert_allclose(scaled.yy / tiny / tiny, plain.yy, rtol=1e-12)
+    both = scaled + pl.Moments.from_arrays(X * huge, Y * tiny)
+    np.testing.assert_allclose(both.xy, 2 * plain.xy, rtol=1e-12)
+    mixed = scaled + plain  # one side a dwarf beside the other: nothing overflows
+    assert np.isfinite(mixed.xx).all()
+    assert np.isfinite(mixed.yy).all()
+    assert mixed.n == 400

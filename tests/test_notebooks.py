@@ -1,0 +1,121 @@
+"""The notebooks: as committed, and with another seed and other sizes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from matplotlib.testing.compare import compare_images
+
+from procrustes_lab import runner
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FIGURES = sorted((ROOT / "figures").glob("*.*"))
+
+# The claims of a notebook hold for these as for its own.
+OTHER_PARAMETERS = {
+    "00_quickstart": {"seed": 7, "held_out": 600, "dimension": 128},
+    "01_the_bound": {"seed": 7, "objects": 150, "dimension": 32, "random_pairs": 500, "largest": 9},
+    "02_tightness": {"seed": 7, "dimensions": [1, 3, 5, 12], "decades": 2, "starts": 15},
+    "03_the_lens": {"seed": 7, "random_pairs": 900, "largest": 9, "dimension": 96},
+}
+
+# Root mean square difference of two pictures, in grey levels of 255: text is drawn a little
+# differently on other machines, a moved point or line is far more.
+PICTURE_TOLERANCE = 2.0
+
+SVG_TOLERANCE = 0.05  # points
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def figures_of(notebook):
+    """Return the committed figures whose names a notebook's code has in quotes."""
+    code = "".join(cell.source for cell in nbformat.read(notebook, as_version=4).cells)
+    return {figure.name for figure in FIGURES if f'"{figure.stem}"' in code}
+
+
+def test_every_notebook_has_other_parameters():
+    assert [path.stem for path in NOTEBOOKS] == sorted(OTHER_PARAMETERS)
+
+
+def test_every_figure_belongs_to_a_notebook():
+    assert {path.name for path in FIGURES} == set().union(*map(figures_of, NOTEBOOKS))
+
+
+@every_notebook
+def test_it_is_committed_as_executed(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = [output for cell in code for output in cell.outputs]
+
+    assert path.stat().st_size < 1.5e6
+    assert notebook == runner.normalised(notebook), "run make refresh"
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert "error" not in {output.output_type for output in outputs}
+    assert [cell.metadata.get("tags") for cell in code].count(["parameters"]) == 1
+    assert code[-1].source == "claims_table()"
+    assert "claims hold" in code[-1].outputs[0].data["text/plain"]
+
+    opening = notebook.cells[0].source
+    assert opening.startswith("# ")
+    assert re.findall(r"\*\*(What you will see|Why it matters|What you need)", opening) == [
+        "What you will see",
+        "Why it matters",
+        "What you need",
+    ]
+    words = json.dumps([o for o in outputs if "image/png" not in o.get("data", {})])
+    assert not re.search(r"/(home|root|tmp|Users)/|site-packages", words)
+
+
+@every_notebook
+def test_it_gives_the_committed_outputs_and_figures(path, tmp_path):
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", str(path)]
+    done = subprocess.run(
+        [*command, "-q", "-rN", "--color=no", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PROCRUSTES_LAB_FIGURES": str(tmp_path),
+            "MPLBACKEND": runner.INLINE_BACKEND,
+            "PYTEST_ADDOPTS": "",
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    made = {figure.name for figure in tmp_path.iterdir()}
+    assert made == figures_of(path), "run make refresh"
+    for name in sorted(made):
+        assert_same_picture(ROOT / "figures" / name, tmp_path / name)
+
+
+@every_notebook
+def test_its_claims_hold_with_another_seed_and_other_sizes(path, tmp_path):
+    parameters = OTHER_PARAMETERS[path.stem]
+    assert set(parameters) <= set(runner.parameter_names(path))
+    [result] = runner.run([path], tmp_path, parameters=parameters)
+    assert result.failure is None
+    assert result.held == len(result.claims) > 0
+
+
+def assert_same_picture(committed, made):
+    if committed.suffix == ".png":
+        assert compare_images(committed, made, PICTURE_TOLERANCE) is None
+        return
+    # Matplotlib names shapes after a hash of their coordinates.
+    named = re.compile(r"\b[a-z][0-9a-f]{10}\b")
+    number = re.compile(r"(?<![\w.#])-?\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])")
+    old, new = (named.sub("id", path.read_text("utf-8")) for path in (committed, made))
+    assert number.sub("0", old) == number.sub("0", new)
+    coordinates = [np.array(number.findall(svg), float) for svg in (old, new)]
+    assert np.abs(np.subtract(*coordinates)).max() < SVG_TOLERANCE
