@@ -6,7 +6,6 @@ import os
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -109,7 +108,8 @@ class Alignment:
     error : float
         Mean squared distance, per pair, of an aligned source vector from its target.
         Where d_x > d_y the target is padded with zeros, so that what the projection
-        drops counts as error: without centring, scaling and whitening this is p²/n.
+        drops counts as error: without centring, scaling and whitening this is p²/n. With
+        whitening there is no such projection, and the distance is taken in d_y dimensions.
         Differences below about 1e-15 of the energy are rounding.
     n : int
         Number of pairs it was fitted on.
@@ -166,14 +166,13 @@ class Alignment:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the map to an npz file, complete or not at all."""
         path = Path(path)
-        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            try:
+        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            with open(beside, "wb") as file:
                 np.savez(file, format=FORMAT, **vars(self))
-                file.flush()
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Alignment:
@@ -192,9 +191,15 @@ class Alignment:
             if int(fields.pop("format")) != FORMAT:
                 raise ValueError("unknown format")
             loaded = cls(**{k: v if v.ndim else v.item() for k, v in fields.items()})
-            if loaded.map.shape != (len(loaded.source_mean), len(loaded.target_mean)):
-                raise ValueError("sizes disagree")
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            shape = len(loaded.source_mean), len(loaded.target_mean)
+            if loaded.map.shape != shape or not np.isfinite(loaded.map).all():
+                raise ValueError("sizes disagree, or the map is not finite")
+        except (FileNotFoundError, IsADirectoryError, PermissionError):
+            raise
+        except (
+            *(ValueError, KeyError, TypeError, AttributeError, OSError, EOFError),
+            *(RuntimeError, zipfile.BadZipFile),  # what zipfile says of a damaged header
+        ) as error:
             raise ValueError(
                 f"{os.fspath(path)} is not an alignment that this version can read, or it is "
                 "damaged: write it again with Alignment.save"
@@ -249,9 +254,14 @@ def align(
     scale : bool, optional
         Whether to fit one factor, ‖XᵀY‖_* / ‖X‖_F², by which the aligned vectors are stretched.
     whiten : float in [0, 0.5], optional
-        β, how far to go from Procrustes (0) to CCA (0.5): the map is C_x^{-β} U Vᵀ C_y^{-β},
-        with U and V from the SVD of C_x^{-β} XᵀY C_y^{-β}, and C each side's second moment
-        scaled to a mean eigenvalue of 1. With β > 0 it is no isometry.
+        β, how far to go from Procrustes (0) to CCA (0.5, with `center`): the map is
+        C_x^{-β} U Vᵀ C_y^{-β}, with U and V from the SVD of C_x^{-β} XᵀY C_y^{-β}, and C each
+        side's second moment, scaled to a mean eigenvalue of 1. That scale gives the mapped
+        vectors their length, which without `center` ranks nothing. C is inverted on its range, and
+        the mean is taken there: eigenvalues below d·2⁻⁵² of the largest are rounding, and their
+        directions are dropped.
+        With β > 0 the map is no isometry, and it aims at Y C_y^{-2β}, not at Y: search by it, but
+        do not read the error as a quality. Near β = 0.5 it needs many more pairs than dimensions.
 
     Returns
     -------
@@ -266,7 +276,8 @@ def align(
     References
     ----------
     Schönemann (1966), doi:10.1007/BF02289451; Maystre et al. (2025), arXiv:2510.13406;
-    Vinod (1976), doi:10.1016/0304-4076(76)90010-5, for the canonical ridge.
+    Hotelling (1936), doi:10.1093/biomet/28.3-4.321, for CCA; Vinod (1976),
+    doi:10.1016/0304-4076(76)90010-5, for the canonical ridge, another path between the two.
 
     Examples
     --------
@@ -277,7 +288,7 @@ def align(
     array([[ 0.,  1.],
            [-1.,  0.]])
     """
-    if not 0.0 <= whiten <= 0.5:
+    if not isinstance(whiten, int | float) or not 0.0 <= whiten <= 0.5:
         raise ValueError(f"whiten is {whiten}; expected a number from 0 (Procrustes) to 0.5 (CCA)")
     if isinstance(X, Moments):
         if Y is not None:
@@ -321,7 +332,7 @@ def _finish(cross: Cross, W: Matrix, agreement: float, *, scale: bool) -> Alignm
     source, target = cross.source_energy, cross.target_energy
     if scale and source > 0:
         factor = agreement / source * (cross.target_scale / cross.source_scale)
-        unit, error = cross.target_scale, target - agreement**2 / source
+        unit, error = cross.target_scale, target - agreement * (agreement / source)
     else:
         unit = max(cross.source_scale, cross.target_scale)
         x, y = cross.source_scale / unit, cross.target_scale / unit
@@ -331,8 +342,9 @@ def _finish(cross: Cross, W: Matrix, agreement: float, *, scale: bool) -> Alignm
 
 
 def _negative_power(second_moment: Matrix, power: float) -> Matrix:
-    """C^(-power) on the range of C, for C scaled to a mean eigenvalue of 1."""
+    """C^(-power) on the range of C, for C scaled to a mean eigenvalue of 1 there."""
     values, vectors = np.linalg.eigh(second_moment)
     kept = values > len(values) * np.finfo(float).eps * values[-1]
-    values = values[kept] / values.mean()
-    return np.asarray((vectors[:, kept] * values**-power) @ vectors[:, kept].T)
+    values, vectors = values[kept], vectors[:, kept]
+    values = values / (values.sum() / max(len(values), 1))
+    return np.asarray((vectors * values**-power) @ vectors.T)

@@ -47,8 +47,10 @@ class Certificate:
     rank_aware : float
         √min(n, d_x + d_y) δ: T1′, the same with the rank counted better.
     lipschitz : float
-        2ε² / σ²/n, where σ is the least singular value of XW + Y (T3): linear in ε where the
-        spaces are well conditioned. Infinite where σ is 0.
+        2ε² / σ² / n, where σ is the least singular value of XW + Y, W the best map and the
+        narrower side padded with zeros (T3): linear in ε as long as σ is. Follows from
+        ε² = ½ tr(PᵀP SᵀS) + ½‖XᵀX − YᵀY‖_F² after aligning, P = X − Y and S = X + Y. Infinite
+        where σ is 0 to rounding. Attained by directions of one length, all turned by one angle.
     floor : float
         ε² / (‖X‖₂ + ‖Y‖₂)² / n (T4): no small error without a small δ.
     """
@@ -86,6 +88,16 @@ class Certificate:
     def lens_point(self) -> tuple[float, float]:
         """Δ/t and p²/t, both in [0, 1]: where the pair stands in the lens."""
         return (self.nuclear / self.energy, self.error / self.energy) if self.energy else (0.0, 0.0)
+
+    @property
+    def best_upper(self) -> float:
+        """The least of all upper bounds on `error`: `upper` or `lipschitz`.
+
+        The others are never less than `upper`. D has at most min(n, d_x + d_y) nonzero
+        eigenvalues, so Δ = ‖D‖_* ≤ √min(n, d_x + d_y) ε by the Cauchy–Schwarz inequality, which
+        is `rank_aware`; and d_x + d_y ≤ 2 max(d_x, d_y), which makes it at most `theorem`.
+        """
+        return min(self.upper, self.lipschitz)
 
     def _title(self) -> str:
         return (
@@ -164,6 +176,9 @@ def _from_moments(moments: Moments) -> tuple[Certificate, float]:
     x, y = moments.source_scale / unit, moments.target_scale / unit
     xx, xy, yy = moments.products()
     joint = np.block([[xx * (x * x), xy * (x * y)], [xy.T * (x * y), yy * (y * y)]])
+    # Squares of the squares must stay in range too.
+    root = 2.0 ** (np.frexp(joint.diagonal().max())[1] // 2)
+    joint, unit = joint / root / root, unit * root
     factor = _cholesky(joint)[: moments.n]  # rounding must not make more rows than there were
     return _measure(factor[:, : len(xx)], factor[:, len(xx) :], moments.n, unit)
 

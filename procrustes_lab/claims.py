@@ -11,6 +11,7 @@ import html
 import math
 import numbers
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, overload
@@ -19,6 +20,7 @@ CLAIM_MIME = "application/vnd.procrustes-lab.claim+json"
 
 Value = bool | int | float | str
 
+_INFINITE = ("inf", "-inf", "nan")
 _SYMBOL = {"at_most": "≤", "at_least": "≥", "equals": "="}
 _COLOUR = {True: "#009E73", False: "#D55E00"}
 
@@ -56,6 +58,13 @@ class Claim:
             name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in asdict(self).items()
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Claim:
+        """Return the claim that `as_json` wrote."""
+        numbers = ("tolerance", "margin", "observed", "bound")
+        infinite = {name: float(data[name]) for name in numbers if data[name] in _INFINITE}
+        return cls(**{**data, **infinite})
 
     def __str__(self) -> str:
         return f"{_mark(self.holds)} {self.id}  {self.sentence}: {self.comparison}"

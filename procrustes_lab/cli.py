@@ -89,6 +89,8 @@ def refresh(notebooks: tuple[str, ...], jobs: int | None) -> int:
     from procrustes_lab import runner
 
     chosen = _find(notebooks)
+    if len({path.parent.resolve() for path in chosen}) > 1:
+        raise click.UsageError("the notebooks are in several folders: refresh one at a time")
     results = runner.refresh(chosen, Path("figures"), jobs=jobs or runner.default_jobs())
     _report(results, "left as it was")
     return int(any(result.failure for result in results))
@@ -139,7 +141,10 @@ def _find(names: tuple[str, ...]) -> list[Path]:
             )
         try:
             nbformat.validate(nbformat.read(path, as_version=4))
-        except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeError) as error:
+        except (
+            *(nbformat.reader.NotJSONError, nbformat.ValidationError, nbformat.NBFormatError),
+            *(UnicodeError, AttributeError, KeyError, TypeError),  # JSON, but of another kind
+        ) as error:
             raise click.UsageError(f"{path} is not a notebook: it cannot be read as one") from error
     return list(found.values())
 

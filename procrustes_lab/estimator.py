@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._validate import as_pairs, reject_nonfinite
 from .alignment import align
 from .moments import Matrix
 
@@ -73,10 +74,10 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         X, y = validate_data(
             self, X, y, multi_output=True, y_numeric=True, dtype=[np.float64, np.float32]
         )
-        target = np.asarray(y)
+        target: Any = y
         self.alignment_ = align(
             X,
-            target if target.ndim == 2 else target[:, None],
+            target[:, None] if target.ndim == 1 else target,
             center=self.center,
             scale=self.scale,
             whiten=self.whiten,
@@ -92,7 +93,14 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Return minus the mean squared distance of aligned X from y: higher is better."""
         aligned = self.transform(X)
-        residual = aligned - np.asarray(y, dtype=np.float64).reshape(aligned.shape)
+        target = np.asarray(y)
+        _, target = as_pairs(aligned, target[:, None] if target.ndim == 1 else target, "X", "y")
+        if target.shape != aligned.shape:
+            raise ValueError(
+                f"y has {target.shape[1]} columns; this map gives {aligned.shape[1]} dimensions"
+            )
+        reject_nonfinite(target, "y")
+        residual = aligned - target
         return -float(np.vdot(residual, residual)) / len(residual)
 
     @property

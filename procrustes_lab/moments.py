@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
+from ._validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite
 
 Matrix = NDArray[np.float64]
 Real = type[np.floating[Any]]
@@ -85,7 +85,7 @@ class Moments:
             As `from_arrays`; and ValueError if there is no row at all, or if the
             batches differ in dimension.
         """
-        batches = (cls.from_arrays(X, Y) for X, Y in pairs if len(X) or len(Y))  # type: ignore[arg-type]
+        batches = _moments_of_batches(pairs)
         first = next(batches, None)
         if first is None:
             raise ValueError("pairs has no rows; expected at least one batch (X, Y) with a row")
@@ -116,6 +116,10 @@ class Moments:
             a.target_scatter + b.target_scatter + weight * np.outer(y, y),
             *scales,
         )
+
+    def __radd__(self, other: object) -> Moments:
+        # sum() starts from 0
+        return self if other == 0 else NotImplemented
 
     def _in_units(self, scales: Scales) -> Moments:
         x, y = self.source_scale / scales[0], self.target_scale / scales[1]
@@ -171,6 +175,21 @@ class Moments:
     def yy(self) -> Matrix:
         """YᵀY, shape (d_y, d_y)."""
         return self.products()[2] * self.target_scale**2
+
+
+def _moments_of_batches(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Iterator[Moments]:
+    for number, batch in enumerate(pairs):
+        try:
+            X, Y = batch
+            x = as_embeddings(X, SOURCE, allow_empty=True)
+            y = as_embeddings(Y, TARGET, allow_empty=True)
+            if len(x) or len(y):
+                yield moments_of(*as_pairs(x, y))
+        except (TypeError, ValueError) as error:
+            found = str(error)
+            if "unpack" in found:
+                found = "expected a pair (X, Y) of arrays"
+            raise type(error)(f"batch {number}: {found}") from error
 
 
 class Cross(NamedTuple):
@@ -313,10 +332,10 @@ def _sum_moments(
 
 
 def _dominant_mean(block: Embeddings) -> Embeddings:
-    """Return the mean row if it holds nearly all the energy, else zeros: what to shift by."""
+    """Return the mean of the columns that are nearly constant, zeros for the others: the shift."""
     mean: Embeddings = block.mean(axis=0)
-    dominates = np.vdot(mean, mean) * len(block) > 0.99 * np.vdot(block, block)
-    return mean if dominates else np.zeros_like(mean)
+    dominates = len(block) * mean**2 > 0.99 * np.einsum("ij,ij->j", block, block)
+    return np.where(dominates, mean, mean.dtype.type(0))
 
 
 def _scales(
@@ -330,5 +349,5 @@ def _scales(
         if not low < energy < high:
             reject_nonfinite(array, name)
             largest = max(float(array.max()), -float(array.min()))
-            scales[side] = 2.0 ** np.frexp(largest)[1] if largest else 1.0
+            scales[side] = 2.0 ** (np.frexp(largest)[1] - 1) if largest else 1.0
     return scales[0], scales[1]

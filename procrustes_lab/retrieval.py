@@ -1,4 +1,4 @@
-"""Exact search by dot product, and measures of how well it finds one known item per query.
+"""Exact search by dot product, how well it finds one known item per query, and what it survives.
 
 Scores are computed for a block of queries at a time: the whole queries × documents matrix never
 exists, however many there are of either.
@@ -97,6 +97,132 @@ def ranks(
         own = np.take_along_axis(found, answers[rows, np.newaxis], axis=1)
         result[rows] = np.count_nonzero(found >= own, axis=1)
     return result
+
+
+def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int = BLOCK) -> Matrix:
+    """Return how far each query can move, in any direction, and keep its top k as a set.
+
+    A query at z keeps the set as long as ⟨z, y_a − y_b⟩ > 0 for every a inside and every b
+    outside: an intersection of half-spaces. The margin of q is its distance from the nearest of
+    their walls, min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer
+    one through that wall does.
+
+    Parameters
+    ----------
+    queries : array_like, shape (q, d)
+    documents : array_like, shape (n, d)
+    k : int
+        From 1 to n.
+    block : int
+        How many scores to hold at once; at least one query's.
+
+    Returns
+    -------
+    ndarray of float64, shape (q,)
+        0 where the k-th place is tied, infinity where k is n. Rounded down, so that near
+        duplicates certify nothing by accident.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `search`.
+
+    Notes
+    -----
+    O(q n d k) time. For linear classifiers the same distance is in Moosavi-Dezfooli, Fawzi and
+    Frossard (2016), "DeepFool", arXiv:1511.04599, section 3.1.
+    """
+    Q, D = _as_sides(queries, documents)
+    best, _ = search(Q, D, k, block=block)
+    energies, lengths = np.vecdot(D, D), np.linalg.norm(Q, axis=1)
+    longest = energies.max()
+    eps, tiny = np.finfo(float).eps, np.finfo(float).tiny
+    rounding = 2 * D.shape[1] * eps  # of a dot product of two unit vectors
+    result = np.full(len(Q), np.inf)
+    for rows, scores in _score_blocks(Q, D, block):
+        tops = best[rows]
+        outside = scores + rounding * np.sqrt(longest) * lengths[rows, np.newaxis]
+        np.put_along_axis(outside, tops, -np.inf, axis=1)
+        for a in tops.T:
+            gaps = np.take_along_axis(scores, a[:, np.newaxis], axis=1) - outside
+            squares = energies[a, np.newaxis] + energies - 2 * (D[a] @ D.T)
+            widths = np.sqrt(np.maximum(squares, tiny) + 2 * rounding * longest)
+            np.minimum(result[rows], (gaps / widths).min(axis=1), out=result[rows])
+    margin: Matrix = np.maximum(result, 0.0)
+    return margin
+
+
+def certified_top(
+    moved: ArrayLike,
+    queries: ArrayLike,
+    documents: ArrayLike,
+    k: int = 1,
+    *,
+    block: int = BLOCK,
+) -> NDArray[np.bool_]:
+    """Tell which queries provably keep their top k documents, as a set, when they are moved.
+
+    Certified is a query that lies nearer to the ray through its moved self than its margin: the
+    ray and not the point, because the length of a query ranks nothing. Whatever the residual
+    ‖moved − query‖ certifies is certified so, and more.
+
+    Parameters
+    ----------
+    moved : array_like, shape (q, d)
+        Where the queries come to lie: another model's, aligned.
+    queries : array_like, shape (q, d)
+        The native queries, in the same order.
+    documents : array_like, shape (n, d)
+    k : int
+        From 1 to n.
+    block : int
+        How many scores to hold at once; at least one query's.
+
+    Returns
+    -------
+    ndarray of bool, shape (q,)
+        The mean is the certified share. False promises nothing: the set may survive all the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `search`, and if `moved` and `queries` differ in shape.
+    """
+    return margins(queries, documents, k, block=block) > distances_from_rays(queries, moved)
+
+
+def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
+    """Return how far each query lies from the nearest non-negative multiple of its moved self.
+
+    Never more than ‖moved − query‖: it is the query's length times the sine of the angle between
+    the two, or its whole length if they are at a right angle or beyond.
+
+    Parameters
+    ----------
+    queries, moved : array_like, shape (q, d)
+
+    Returns
+    -------
+    ndarray of float64, shape (q,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If either is not a finite two-dimensional array of real numbers, or the shapes differ.
+    """
+    Q, Z = as_embeddings(queries, "queries"), as_embeddings(moved, "moved")
+    if Z.shape != Q.shape:
+        raise ValueError(
+            f"moved has shape {Z.shape}, queries have shape {Q.shape}; "
+            "expected the same: row i of each is one query, in the space of the documents"
+        )
+    reject_nonfinite(Q, "queries")
+    reject_nonfinite(Z, "moved")
+    Q, Z = Q.astype(np.float64, copy=False), Z.astype(np.float64, copy=False)
+    energies = np.vecdot(Z, Z)
+    factors = np.maximum(np.vecdot(Z, Q), 0.0) / np.where(energies > 0, energies, 1.0)
+    distances: Matrix = np.linalg.norm(Q - factors[:, np.newaxis] * Z, axis=1)
+    return distances
 
 
 def recall_at(ranks: ArrayLike, k: int) -> float:

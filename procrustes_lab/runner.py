@@ -101,7 +101,18 @@ def run(
     -------
     list of Result
         One for each notebook, in the order given. A notebook that fails stops no other.
+
+    Raises
+    ------
+    FileExistsError
+        If a copy would replace the notebook it is a copy of.
     """
+    for notebook in notebooks:
+        copy = output / "notebooks" / notebook.name
+        if copy.exists() and copy.samefile(notebook):
+            raise FileExistsError(
+                f"the executed copy would replace {notebook}: choose another output"
+            )
     with _staging(output) as staging:
         results = _execute(notebooks, staging, jobs, parameters or {})
         _write_pages(staging)
@@ -247,9 +258,7 @@ def _execute_one(
         executed = normalised(nbformat.read(target, as_version=4))
         nbformat.write(executed, target)
         claims = _claims(executed)
-    twice = [id for id, uses in Counter(claim.id for claim in claims).items() if uses > 1]
-    if twice and failure is None:
-        failure = f"its claims: the id {twice[0]!r} is used twice"
+        failure = failure or _shortfall(executed, claims)
     return Result(notebook.stem, seconds, claims, failure)
 
 
@@ -266,11 +275,21 @@ def _one_line(name: str, message: object) -> str:
 def _claims(notebook: NotebookNode) -> tuple[Claim, ...]:
     """Return the claims found in a notebook's outputs, in order."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return tuple(
-        Claim(**output.data[CLAIM_MIME])
-        for output in outputs
-        if CLAIM_MIME in output.get("data", {})
-    )
+    found = [output.get("data", {}).get(CLAIM_MIME) for output in outputs]
+    return tuple(Claim.from_json(data) for data in found if data is not None)
+
+
+def _shortfall(notebook: NotebookNode, claims: Sequence[Claim]) -> str | None:
+    """Return what is wrong with a notebook that raised nothing, in one line."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for number, cell in enumerate(cells, start=1):
+        if cell.execution_count is None:
+            return f"cell {number}: it was not executed, as an earlier one ended the notebook"
+    for claim in claims:
+        if not claim.holds:
+            return f"its claims: {claim.id} does not hold"
+    twice = [id for id, uses in Counter(claim.id for claim in claims).items() if uses > 1]
+    return f"its claims: the id {twice[0]!r} is used twice" if twice else None
 
 
 def _end(kernels: list[AsyncKernelManager], futures: list[Future[Result]]) -> None:

@@ -1,7 +1,8 @@
-"""Three text models that share nothing but their training texts.
+"""Three text models that share nothing but their training texts, and the vectors of a fourth.
 
-Each is a latent semantic analysis of other features: words, pieces of words, pairs of words. So
-each puts the same text somewhere else, as embedding models of different makers do.
+Each of the three is a latent semantic analysis of other features: words, pieces of words, pairs of
+words. So each puts the same text somewhere else, as embedding models of different makers do. The
+fourth is a pretrained neural network, whose vectors of the API descriptions come with the package.
 """
 
 import io
@@ -18,7 +19,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
-from procrustes_lab.datasets import Folder, cached
+from procrustes_lab.datasets import ApiDescriptions, Folder, cached
+from procrustes_lab.encode import FILES, find_vectors
 
 FEATURES: dict[str, dict[str, Any]] = {
     "word": {"analyzer": "word"},
@@ -26,6 +28,10 @@ FEATURES: dict[str, dict[str, Any]] = {
     "bigram": {"analyzer": "word", "ngram_range": (1, 2)},
 }
 """What each model counts: words; runs of four characters; words and pairs of adjacent words."""
+
+
+MINILM = Path(__file__).parent / "data" / "minilm"
+"""The folder of the MiniLM vectors that come with the package."""
 
 
 @dataclass(frozen=True)
@@ -129,3 +135,47 @@ def embed(
         io.BytesIO(cached(f"embeddings-{name}", recipe, make, data_home))
     )
     return embeddings
+
+
+def minilm(
+    descriptions: ApiDescriptions, folder: Folder = MINILM
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the vectors of API descriptions by all-MiniLM-L6-v2, for those that have any.
+
+    Parameters
+    ----------
+    descriptions : ApiDescriptions
+    folder : path
+        Where ``python -m procrustes_lab.encode`` wrote ``queries.npz`` and ``documents.npz``; by
+        default those in the package.
+
+    Returns
+    -------
+    queries, documents : ndarray of float64, shape (k, 384)
+        Unit rows.
+    kept : ndarray of int64, shape (k,)
+        The rows of `descriptions` that they belong to. Left out are objects that the files do
+        not name, and objects whose summary or body is not the one that was encoded: other
+        versions of the libraries describe some objects differently.
+
+    Raises
+    ------
+    OSError, ValueError
+        If a file is missing or damaged.
+
+    References
+    ----------
+    W. Wang, F. Wei, L. Dong, H. Bao, N. Yang and M. Zhou (2020), "MiniLM: deep self-attention
+    distillation for task-agnostic compression of pre-trained transformers", arXiv:2002.10957.
+    N. Reimers and I. Gurevych (2019), "Sentence-BERT", arXiv:1908.10084.
+    """
+    documents, queries = (
+        find_vectors(Path(folder, file), descriptions.names, texts)
+        for file, texts in zip(FILES, (descriptions.documents, descriptions.queries), strict=True)
+    )
+    kept = np.intersect1d(documents.rows, queries.rows)
+    return (
+        queries.vectors[np.isin(queries.rows, kept)],
+        documents.vectors[np.isin(documents.rows, kept)],
+        kept,
+    )

@@ -1,5 +1,6 @@
 """Maps: optimal, equivariant, saved and loaded."""
 
+import contextlib
 import inspect
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import scipy.linalg
 import scipy.linalg.tests.test_procrustes as scipy_tests
 from scipy.stats import ortho_group
+from sklearn.cross_decomposition import CCA
 
 import procrustes_lab as pl
 
@@ -258,3 +260,129 @@ def test_results_print_themselves():
             "not an isometry",
         ):
             assert part in text
+
+
+def canonical_scores(X, Y):
+    """Dot products of canonical variates, from bases of the column spaces (Björck & Golub)."""
+    bases = [scipy.linalg.orth(side) for side in (X, Y)]
+    U, _, Vt = np.linalg.svd(bases[0].T @ bases[1], full_matrices=False)
+    return bases[0] @ U @ Vt @ bases[1].T
+
+
+def unit_norm(scores):
+    return scores / np.linalg.norm(scores)
+
+
+@pytest.mark.parametrize("dead", [0, 1, 2])
+@pytest.mark.parametrize(("d_x", "d_y"), [(5, 5), (4, 7), (7, 4)])
+def test_half_whitened_scores_are_those_of_canonical_variates(d_x, d_y, dead):
+    """Also where columns are dead or repeated, so that a second moment is singular."""
+    X, Y = some_pairs(d_x=d_x, d_y=d_y)
+    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    X[:, :dead] = X[:, -dead - 1 : -1] if dead == 2 else 0.0
+    scores = X @ pl.align(X, Y, whiten=0.5).map @ Y.T
+    np.testing.assert_allclose(unit_norm(scores), unit_norm(canonical_scores(X, Y)), atol=1e-11)
+    # CCA is centred; `center` subtracts the means itself
+    shifted = pl.align(X + 3.0, Y - 1.0, whiten=0.5, center=True)
+    np.testing.assert_allclose(X @ shifted.map @ Y.T, scores, atol=1e-9)
+
+
+def test_half_whitened_maps_agree_with_scikit_learn():
+    X, Y = some_pairs(n=300, d_x=4, d_y=4)
+    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    model = CCA(n_components=4, scale=False, tol=1e-14, max_iter=100_000).fit(X, Y)
+    variates = [side / np.linalg.norm(side, axis=0) for side in model.transform(X, Y)]
+    scores = X @ pl.align(X, Y, whiten=0.5).map @ Y.T
+    expected = variates[0] @ variates[1].T
+    np.testing.assert_allclose(unit_norm(scores), unit_norm(expected), atol=1e-5)
+
+
+def test_half_whitened_scores_see_no_linear_map_of_either_side():
+    X, Y = some_pairs(d_x=4, d_y=5)
+    rng = np.random.default_rng(1)
+    A, B = rng.standard_normal((4, 4)), rng.standard_normal((5, 5))
+    for whiten, blind in ((0.5, True), (0.3, False), (0.0, False)):
+        before = X @ pl.align(X, Y, whiten=whiten).map @ Y.T
+        after = X @ A @ pl.align(X @ A, Y @ B, whiten=whiten).map @ B.T @ Y.T
+        assert np.allclose(unit_norm(before), unit_norm(after), atol=1e-9) == blind
+
+
+@pytest.mark.parametrize("whiten", [0.1, 0.3, 0.5])
+def test_a_whitened_map_of_a_turned_copy_lands_on_the_reweighted_target(whiten):
+    Y, _ = some_pairs(d_x=5)
+    Y = Y * [1, 2, 4, 8, 16]
+    X = Y @ ortho_group.rvs(5, random_state=3)
+    C = Y.T @ Y
+    aim = Y @ scipy.linalg.fractional_matrix_power(C / (np.trace(C) / 5), -2 * whiten)
+    np.testing.assert_allclose(pl.align(X, Y, whiten=whiten).apply(X), aim, atol=1e-9)
+
+
+@pytest.mark.parametrize("kappa", [1e2, 1e4, 1e6])
+def test_whitening_a_nearly_singular_side_keeps_the_digits_there_are(kappa):
+    """Moments square the condition number κ, so an error of order 2⁻⁵² κ² is to be expected."""
+    rng = np.random.default_rng(4)
+    Z, noise = rng.standard_normal((2, 1000, 8))
+    shared, scale = np.linspace(0.99, 0.2, 8), np.geomspace(1, 1 / kappa, 8)
+    X = Z * scale @ ortho_group.rvs(8, random_state=5)
+    Y = (Z * shared + noise * np.sqrt(1 - shared**2)) * scale @ ortho_group.rvs(8, random_state=6)
+    scores = X @ pl.align(X, Y, whiten=0.5).map @ Y.T
+    error = np.linalg.norm(unit_norm(scores) - unit_norm(canonical_scores(X, Y)))
+    assert error < 10 * np.finfo(float).eps * kappa**2
+
+
+def test_whitening_nothing_gives_a_map_of_zeros():
+    X, Y = some_pairs()
+    assert not pl.align(0 * X, Y, whiten=0.3).map.any()
+
+
+@pytest.mark.parametrize("whiten", [0.0, 0.2, 0.5])
+def test_zero_columns_change_nothing(whiten):
+    X, Y = some_pairs(d_x=4, d_y=6)
+    W = pl.align(X, Y, whiten=whiten).map
+    padded = pl.align(np.pad(X, ((0, 0), (0, 2))), np.pad(Y, ((0, 0), (0, 3))), whiten=whiten).map
+    np.testing.assert_allclose(padded[:4, :6], W, atol=1e-12)
+
+
+@pytest.mark.parametrize(("d_x", "d_y"), [(6, 4), (5, 1), (4, 4)])
+def test_going_down_loses_what_the_spectrum_says_at_least(d_x, d_y):
+    X, Y = some_pairs(d_x=d_x, d_y=d_y)
+    alignment = pl.align(X, Y)
+    lost = (np.sum(X**2) - np.sum((X @ alignment.map) ** 2)) / len(X)
+    least = np.sum(np.linalg.svd(X, compute_uv=False)[d_y:] ** 2) / len(X)
+    assert lost >= least - 1e-12
+    seen = squared_distance(alignment.apply(X), Y)
+    assert alignment.error == pytest.approx(seen + lost, rel=1e-12)
+    sigma = [np.linalg.svd(side, compute_uv=False) for side in (X, Y)]
+    gaps = sigma[0] - np.pad(sigma[1], (0, d_x - d_y))
+    assert alignment.error >= np.sum(gaps**2) / len(X)
+
+
+def test_going_up_keeps_every_dot_product():
+    X, Y = some_pairs(d_x=3, d_y=8)
+    raised = pl.align(X, Y).apply(X)
+    np.testing.assert_allclose(raised @ raised.T, X @ X.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1e-90, 1e80, 1e120])
+def test_scaling_is_homogeneous_too(factor):
+    X, Y = some_pairs()
+    expected = pl.align(X, Y, scale=True).error
+    assert pl.align(factor * X, factor * Y, scale=True).error / factor**2 == pytest.approx(expected)
+
+
+def test_saved_files_are_as_readable_as_others(tmp_path):
+    pl.align(*some_pairs()).save(tmp_path / "map.npz")
+    (tmp_path / "other").write_text("")
+    assert (tmp_path / "map.npz").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_no_flipped_byte_is_a_raw_error(tmp_path):
+    path = tmp_path / "map.npz"
+    pl.align(*some_pairs()).save(path)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << (position % 8)
+        path.write_bytes(damaged)
+        with contextlib.suppress(ValueError):  # a flip in the padding harms nothing
+            pl.Alignment.load(path)

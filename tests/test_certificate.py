@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
 import procrustes_lab as pl
+from procrustes_lab import families
 
 CHAIN = ["lower", "error", "upper", "rank_aware", "theorem"]
 
@@ -212,3 +213,32 @@ def test_certificates_print_themselves():
             assert f"{value:.4g}" in text
     assert "<svg" in c._repr_html_()
     assert "<table" in pl.certify(np.zeros((2, 1)), np.zeros((2, 1)))._repr_html_()
+
+
+@settings(max_examples=300, deadline=None)
+@given(pairs())
+def test_best_upper_is_the_least_of_all_upper_bounds(pair):
+    c = pl.certify(*pair)
+    assert c.best_upper == min(c.upper, c.rank_aware, c.theorem, c.lipschitz)
+    assert c.error <= c.best_upper
+
+
+def test_best_upper_is_either_bound():
+    """Axes all turned by one angle attain T3; disjoint supports attain the lens's upper side."""
+    turned = pl.certify(*families.tilted([0.3] * 4, [1.0] * 4))
+    assert turned.best_upper == turned.lipschitz < turned.upper
+    assert turned.best_upper == pytest.approx(turned.error)
+    apart = pl.certify(*families.extremal(9, 3, 4))
+    assert apart.best_upper == apart.upper < apart.lipschitz
+    assert apart.best_upper == pytest.approx(apart.error)
+
+
+@pytest.mark.parametrize("exponent", [-150, -100, -90, -78, 78, 90, 100, 150])
+def test_no_scale_falls_between_the_safe_ranges(exponent):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((20_000, 40)), rng.standard_normal((20_000, 40))
+    factor = 10.0**exponent
+    plain, scaled = pl.certify(X, Y), pl.certify(factor * X, factor * Y)
+    for name in [*CHAIN, "energy", "delta", "nuclear", "floor", "lipschitz"]:
+        value = getattr(scaled, name) / factor / factor
+        assert value == pytest.approx(getattr(plain, name), rel=1e-9)

@@ -161,3 +161,14 @@ def test_a_missing_extra_is_named(lab, missing):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode in {1, 2}
     assert re.fullmatch(r"[^\n]*pip install 'procrustes-lab\[lab\]'\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", '{"nbformat": "a"}', '{"nbformat": 9, "cells": []}']
+)
+def test_other_json_is_no_notebook(lab, monkeypatch, capsys, text):
+    (lab / "odd.ipynb").write_text(text)
+    assert command(monkeypatch, "run", "odd.ipynb") == 2
+    sentence = capsys.readouterr().err
+    assert sentence.count("\n") == 1
+    assert "odd.ipynb is not a notebook" in sentence

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -56,3 +57,18 @@ def test_in_a_pipeline_under_grid_search():
     assert list(search.best_estimator_.get_feature_names_out()) == [
         f"procrustesaligner{i}" for i in range(3)
     ]
+
+
+def test_score_refuses_what_does_not_fit():
+    X, Y = some_pairs()
+    fitted = pl.ProcrustesAligner().fit(X, Y)
+    Y[2, 1] = np.nan
+    for y, message in ((Y.T, "y has 3 rows"), (Y[:, :2], "y has 2 columns"), (Y, "y has NaN")):
+        with pytest.raises(ValueError, match=message):
+            fitted.score(X, y)
+
+
+def test_a_sparse_target_is_refused():
+    X, Y = some_pairs()
+    with pytest.raises(TypeError, match="sparse"):
+        pl.ProcrustesAligner().fit(X, scipy.sparse.csr_array(Y))

@@ -113,3 +113,29 @@ def test_extreme_scales_are_only_scales(exponent):
     assert np.isfinite(mixed.xx).all()
     assert np.isfinite(mixed.yy).all()
     assert mixed.n == 400
+
+
+def test_a_column_of_large_mean_keeps_its_spread_beside_a_wide_one():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 2)) * [1e4, 1e-3] + [0, 1e4]
+    moments = pl.Moments.from_arrays(X, X)
+    assert moments.source_scatter[1, 1] / 60 == pytest.approx(X[:, 1].var(), rel=1e-9)
+
+
+def test_sum_adds_them():
+    X, Y = some_pairs()
+    parts = [pl.Moments.from_arrays(X[i::3], Y[i::3]) for i in range(3)]
+    assert_same(sum(parts), pl.Moments.from_arrays(X, Y))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((np.ones((2, 2)),), r"batch 1: expected a pair \(X, Y\)"),
+        ((np.ones((2, 2)), None), r"batch 1: Y \(target\) is None"),
+        ((np.full((2, 5), np.nan), np.ones((2, 3))), r"batch 1: X \(source\) has NaN in row 0"),
+    ],
+)
+def test_a_bad_batch_is_named(batch, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        pl.Moments.from_batches([some_pairs(), batch])

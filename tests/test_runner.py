@@ -257,3 +257,29 @@ def test_the_parameters_are_those_of_the_tagged_cell(tmp_path):
     without = write(tmp_path, "without", "seed = 1")
     assert runner.parameter_names(with_cell) == ["seed", "sizes"]
     assert runner.parameter_names(without) == []
+
+
+def test_nothing_that_raises_nothing_passes_for_success(tmp_path):
+    notebooks = [
+        write(
+            tmp_path,
+            "swallowed",
+            IMPORT
+            + "try:\n    claim('n', 's', 5, at_most=3)\nexcept AssertionError: print('hush')",
+        ),
+        write(tmp_path, "left", "import sys; sys.exit(0)", "1 / 0"),
+        write(tmp_path, "infinite", IMPORT + "claim('m', 's', 2, at_most=float('inf'))"),
+    ]
+    swallowed, left, infinite = runner.run(notebooks, tmp_path / "build", jobs=2)
+    assert swallowed.failure == "its claims: n does not hold"
+    assert left.failure is not None
+    assert infinite.failure is None
+    assert infinite.claims[0].bound == float("inf")
+
+
+def test_a_run_never_replaces_its_own_notebooks(tmp_path):
+    path = write(tmp_path / "notebooks", "one", "1 + 1")
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="choose another output"):
+        runner.run([path], tmp_path)
+    assert path.read_bytes() == before
