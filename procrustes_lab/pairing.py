@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtrc, ndtri, stdtrit
 
-from ._validate import SOURCE, TARGET, Embeddings, as_pairs
+from ._validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
 from .alignment import polar
 from .moments import Matrix, Moments, moments_of, product_type
 
@@ -145,6 +145,8 @@ class Pairing:
         x, y = as_pairs(X, Y)
         if len(x) < 2:
             raise ValueError(f"{SOURCE} has 1 row; expected at least 2: one pair says nothing")
+        reject_nonfinite(x, SOURCE)  # or the message would count rows from a block's first
+        reject_nonfinite(y, TARGET)
         self._block = min(BLOCK_ROWS, -(-len(x) // 8))
         self._even, self._odd = self._halves(x, y)
         self.moments = m = self._even + self._odd

@@ -34,6 +34,14 @@ OTHER_PARAMETERS = {
         "held_out": 700,
         "target": 0.03,
     },
+    "05_retraining": {"seed": 7, "versions": 3, "runs": 2, "factors": 16, "iterations": 30},
+    "07_mixed_modality": {
+        "seed": 7,
+        "held_out": 600,
+        "temperature": 0.01,
+        "steps": 200,
+        "sweep_steps": 100,
+    },
     "08_failure_modes": {
         "seed": 7,
         "dimension": 128,
