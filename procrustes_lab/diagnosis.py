@@ -242,8 +242,7 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
             "error" if share > 0.5 else "warning",
             f"About {share:.1%} of the rows have a partner that is no nearer than a random row. "
             f"Suspect are {len(named):,} rows, the worst first: {_listed(named)}.",
-            "Look these rows up on both sides: join by an identifier, or leave them out and refit. If "
-            "they are right after all, a map from other rows does not fit them: add pairs like them.",
+            "Look these rows up on both sides; join by an identifier, or leave them out and refit.",
             {"share": share, "suspects": len(named), "z": test.z, "p": test.p},
             named,
         )
