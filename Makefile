@@ -4,10 +4,11 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test lab refresh clean
+.PHONY: help run report test lab refresh clean
 
 help:
 	@echo "make run      execute every notebook and check its claims: build/index.html"
+	@echo "make report   show the compatibility report on an example: build/report.html"
 	@echo "make test     run the tests, and the notebooks against their committed outputs"
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make refresh  execute the notebooks in place and rewrite figures/"
@@ -15,6 +16,10 @@ help:
 
 run: .venv/.lab
 	@$(BIN)/procrustes-lab run
+
+report: .venv/.lab
+	@mkdir -p build
+	@$(BIN)/procrustes-lab report --output build/report.html
 
 lab: .venv/.lab
 	@$(BIN)/python -m jupyterlab notebooks

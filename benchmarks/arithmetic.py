@@ -1,13 +1,16 @@
-"""Compare `align` and `certify` with their floors and their peers, as ratios in one run.
+"""Compare `align`, `certify` and `apply` with their floors and their peers, as ratios in one run.
 
-    python benchmarks/arithmetic.py [--pairs 100000] [--dimension 384] [--repeats 5]
+    python benchmarks/arithmetic.py [--shapes 100000x384x384 ...] [--rounds 5] [--gram 10000x768]
 
-The floor of `align` is one product XᵀY and one SVD of it; that of `certify` is two such
-products and one symmetric eigendecomposition of size 2d. Every round times everything once, in
-turn, and a ratio is the median over the rounds: it holds although the machine's speed drifts.
+The floor of `align` is the bare product XᵀY and one SVD of it; that of `certify` the bare products
+XᵀX, XᵀY and YᵀY and the eigenvalues of one symmetric matrix of order d_x + d_y. Every round times
+everything once, in turn, and a ratio is the median over the rounds: it holds although the
+machine's speed drifts. Prints Markdown.
 """
 
 import argparse
+import os
+import platform
 import tracemalloc
 from collections.abc import Callable
 from time import perf_counter
@@ -18,14 +21,25 @@ import scipy.linalg
 
 import procrustes_lab as pl
 
+Array = np.ndarray
+Work = Callable[[], Any]
 
-def seconds(work: Callable[[], Any]) -> float:
+SHAPES = ["10000x768x768", "100000x384x384", "50000x384x768", "30000x1536x768", "20000x1024x1024"]
+
+
+def seconds(work: Work) -> float:
     start = perf_counter()
     work()
     return perf_counter() - start
 
 
-def peak_megabytes(work: Callable[[], Any]) -> float:
+def interleaved(works: dict[str, Work], rounds: int) -> dict[str, Array]:
+    """Seconds of every work in every round."""
+    times = [[seconds(work) for work in works.values()] for _ in range(rounds)]
+    return dict(zip(works, np.array(times).T, strict=True))
+
+
+def peak_megabytes(work: Work) -> float:
     """Peak of what NumPy and Python allocate during `work`, which is all that scales with n."""
     tracemalloc.start()
     work()
@@ -34,86 +48,175 @@ def peak_megabytes(work: Callable[[], Any]) -> float:
     return peak / 1e6
 
 
-def pairs(n: int, d: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def machine() -> str:
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, SciPy {scipy.__version__}"
+    )
+
+
+def pairs(n: int, d_x: int, d_y: int, seed: int = 0) -> tuple[Array, Array]:
     """Return unit vectors with a decaying spectrum, and a noisy rotation of them."""
     rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d)) / np.sqrt(1 + np.arange(d))
-    Y = X @ np.linalg.qr(rng.standard_normal((d, d)))[0] + 0.1 * rng.standard_normal((n, d))
+    most = max(d_x, d_y)
+    X = rng.standard_normal((n, d_x)) / np.sqrt(1 + np.arange(d_x))
+    Q = np.linalg.qr(rng.standard_normal((most, most)))[0][:d_x, :d_y]
+    Y = X @ Q + 0.1 * rng.standard_normal((n, d_y))
     for side in (X, Y):
         side /= np.linalg.norm(side, axis=1, keepdims=True)
     return X, Y
 
 
-def gram_way(X: np.ndarray, Y: np.ndarray) -> float:
+# What others do
+
+
+def padded(X: Array, Y: Array) -> tuple[Array, Array]:
+    """Both with as many columns as the wider has, for those who need it."""
+    width = max(X.shape[1], Y.shape[1])
+    X, Y = (
+        side if side.shape[1] == width else np.pad(side, ((0, 0), (0, width - side.shape[1])))
+        for side in (X, Y)
+    )
+    return X, Y
+
+
+def netrep_way(X: Array, Y: Array) -> tuple[Array, Array]:
+    """Return what `LinearMetric(alpha=1).fit` of netrep (github.com/ahwillia/netrep) computes."""
+    X, Y = padded(X, Y)
+    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    U, _, Vt = np.linalg.svd(X.T @ Y)
+    return np.eye(len(U)) @ U, np.eye(len(U)) @ Vt.T
+
+
+def qc_procrustes(X: Array, Y: Array) -> Any:
+    import procrustes
+
+    return procrustes.orthogonal(*padded(X, Y), pad=False)
+
+
+def gram_way(X: Array, Y: Array) -> float:
     """Nuclear norm of the Gram discrepancy the naive way: an n × n matrix and its eigenvalues."""
     D = X @ X.T
     D -= Y @ Y.T
     return float(np.abs(np.linalg.eigvalsh(D)).sum())
 
 
-def qc_procrustes(X: np.ndarray, Y: np.ndarray) -> Any:
-    import procrustes
-
-    return procrustes.orthogonal(X, Y)
+# Tables
 
 
-def compare(
-    title: str, floor: Callable[[], Any], rivals: dict[str, Callable[[], Any]], repeats: int
-) -> None:
-    times: dict[str, list[float]] = {name: [] for name in ("floor", *rivals)}
-    for _ in range(repeats):
-        for name, work in {"floor": floor, **rivals}.items():
-            times[name].append(seconds(work))
-    print(f"\n{title}\n{'':<32}{'seconds':>9}{'x floor':>9}{'extra MB':>10}")
-    for name, work in {"floor": floor, **rivals}.items():
-        ratio = float(np.median(np.divide(times[name], times["floor"])))
-        print(f"{name:<32}{np.median(times[name]):>9.3f}{ratio:>9.2f}{peak_megabytes(work):>10.0f}")
+def compare(n: int, d_x: int, d_y: int, rounds: int) -> str:
+    """Row of the table of one shape."""
+    X, Y = pairs(n, d_x, d_y)
+    X32, Y32 = X.astype(np.float32), Y.astype(np.float32)
+    joint = np.cov(np.hstack([X[: 2 * (d_x + d_y)], Y[: 2 * (d_x + d_y)]]), rowvar=False)
+    times = interleaved(
+        {
+            "floor": lambda: np.linalg.svd(X.T @ Y, full_matrices=False),
+            "align": lambda: pl.align(X, Y),
+            "align32": lambda: pl.align(X32, Y32),
+            "scipy": lambda: scipy.linalg.orthogonal_procrustes(*padded(X, Y)),
+            "netrep": lambda: netrep_way(X, Y),
+            "qc": lambda: qc_procrustes(X, Y),
+            "certify floor": lambda: (X.T @ X, X.T @ Y, Y.T @ Y, np.linalg.eigvalsh(joint)),
+            "certify": lambda: pl.certify(X, Y),
+            "certify32": lambda: pl.certify(X32, Y32),
+        },
+        rounds,
+    )
+
+    def ratio(name: str, to: str) -> str:
+        return f"{np.median(times[name] / times[to]):.2f}"
+
+    return " | ".join(
+        [
+            f"| {n:,}, {d_x:,} → {d_y:,}",
+            f"{np.median(times['floor']):.2f} s",
+            *(ratio(name, "floor") for name in ("align", "scipy", "netrep", "qc")),
+            ratio("align32", "align"),
+            f"{np.median(times['certify floor']):.2f} s",
+            ratio("certify", "certify floor"),
+            f"{ratio('certify32', 'certify')} |",
+        ]
+    )
+
+
+def memory(n: int, d: int) -> str:
+    """Rows of the table of memory: the peak beyond the inputs."""
+    X, Y = pairs(n, d, d)
+    X32, Y32 = X.astype(np.float32), Y.astype(np.float32)
+    works: dict[str, Work] = {
+        "`align`": lambda: pl.align(X, Y),
+        "`align`, float32": lambda: pl.align(X32, Y32),
+        "`certify`": lambda: pl.certify(X, Y),
+        "`scipy.linalg.orthogonal_procrustes`": lambda: scipy.linalg.orthogonal_procrustes(X, Y),
+        "netrep": lambda: netrep_way(X, Y),
+        "qc-procrustes": lambda: qc_procrustes(X, Y),
+    }
+    return "\n".join(f"| {name} | {peak_megabytes(work):,.0f} MB |" for name, work in works.items())
+
+
+def gram(n: int, d: int) -> str:
+    """Row of the table of the n × n way: seconds and memory, and those of `certify`."""
+    X, Y = pairs(n, d, d)
+    ours = float(np.median([seconds(lambda: pl.certify(X, Y)) for _ in range(3)]))
+    naive = seconds(lambda: gram_way(X, Y))
+    peak = peak_megabytes(lambda: pl.certify(X, Y))
+    return (
+        f"| {n:,}, {d} | {ours:.2f} s | {naive:.1f} s | {naive / ours:.0f} | "
+        f"{peak:,.0f} MB | {8 * n * n / 1e6:,.0f} MB |"
+    )
+
+
+def apply_speed(n: int, d: int, rounds: int) -> str:
+    """Row of the table of `apply`: against the bare product, and against a copy of the rows."""
+    X, Y = pairs(n, d, d)
+    X32 = X.astype(np.float32)
+    alignment = pl.align(X, Y)
+    times = interleaved(
+        {
+            "product": lambda: X @ alignment.map,
+            "copy": X.copy,
+            "apply": lambda: alignment.apply(X),
+            "apply32": lambda: alignment.apply(X32),
+        },
+        rounds,
+    )
+    against = [("apply", "product"), ("apply32", "product"), ("product", "copy")]
+    ratios = (f"{np.median(times[a] / times[b]):.2f}" for a, b in against)
+    rate = n / np.median(times["apply"])
+    return f"| {n:,}, {d} | " + " | ".join(ratios) + f" | {rate:,.0f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=100_000)
-    parser.add_argument("--dimension", type=int, default=384)
-    parser.add_argument("--gram-pairs", type=int, default=5_000)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--shapes", nargs="*", default=SHAPES, metavar="NxDXxDY")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--gram", default="5000x768", metavar="NxD", help="10000x768: 5 minutes")
+    parser.add_argument("--small", action="store_true", help="sizes that only show that it runs")
     options = parser.parse_args()
-    n, d = options.pairs, options.dimension
-    X, Y = pairs(n, d, seed=0)
-    symmetric = np.cov(np.hstack([X[: 4 * d], Y[: 4 * d]]), rowvar=False)
+    scale = 100 if options.small else 1
+    if options.small:
+        options.shapes, options.gram = ["2000x24x16"], "400x16"
+    print(f"{machine()}; medians of {options.rounds} rounds\n")
 
-    compare(
-        f"align, n = {n:,}, d = {d}, float64",
-        lambda: scipy.linalg.svd(X.T @ Y),
-        {
-            "procrustes_lab.align": lambda: pl.align(X, Y),
-            "scipy.orthogonal_procrustes": lambda: scipy.linalg.orthogonal_procrustes(X, Y),
-            "qc-procrustes": lambda: qc_procrustes(X, Y),
-        },
-        options.repeats,
+    headings = (
+        "n, d_x → d_y | floor | `align` | scipy | netrep | qc-procrustes | `align` f32/f64 | "
+        "certify's floor | `certify` | `certify` f32/f64"
     )
-    compare(
-        f"certify, n = {n:,}, d = {d}, float64",
-        lambda: (X.T @ Y, Y.T @ X, np.linalg.eigvalsh(symmetric)),
-        {"procrustes_lab.certify": lambda: pl.certify(X, Y)},
-        options.repeats,
-    )
-    X32, Y32 = X.astype(np.float32), Y.astype(np.float32)
-    compare(
-        f"float32 input against float64, n = {n:,}, d = {d} (floor: align in float64)",
-        lambda: pl.align(X, Y),
-        {
-            "align, float32": lambda: pl.align(X32, Y32),
-            "certify, float32": lambda: pl.certify(X32, Y32),
-        },
-        options.repeats,
-    )
-    small = X[: options.gram_pairs], Y[: options.gram_pairs]
-    compare(
-        f"the n × n way, n = {options.gram_pairs:,}, d = {d} (floor: certify)",
-        lambda: pl.certify(*small),
-        {"eigenvalues of XXᵀ − YYᵀ": lambda: gram_way(*small)},
-        1,
-    )
+    print(f"| {headings} |\n|" + " --- |" + " ---: |" * 9)
+    for shape in options.shapes:
+        print(compare(*map(int, shape.split("x")), options.rounds), flush=True)
+    print(f"\n| n = {100_000 // scale:,}, d = 384 | memory beyond the inputs |\n| --- | ---: |")
+    print(memory(100_000 // scale, 384), flush=True)
+    print("\n| n, d | `apply` / product | f32 / product | product / copy | rows a second |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for n, d in ((200_000, 384), (100_000, 768)):
+        print(apply_speed(n // scale, d, options.rounds), flush=True)
+    print("\n| n, d | `certify` | n × n | times | `certify`'s memory | n × n matrix |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    n, d = map(int, options.gram.split("x"))
+    for part in (n // 4, n // 2, n):
+        print(gram(part, d), flush=True)
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def grade(
 def _read_texts(path: Path) -> dict[str, str]:
     """Return text by identifier, in the order of lines."""
     texts: dict[str, str] = {}
-    for place, line in _lines(path):
+    for place, line in numbered_lines(path):
         try:
             entry: Any = json.loads(line)
         except json.JSONDecodeError as error:
@@ -255,7 +255,7 @@ def _read_judgements(
     rows = {document: row for row, document in enumerate(documents)}
     judged: dict[str, dict[int, int]] = {query: {} for query in queries}
     heading: list[str] = []
-    for place, line in _lines(path):
+    for place, line in numbered_lines(path):
         fields = line.split("\t")
         if not heading:
             heading = fields
@@ -278,7 +278,7 @@ def _read_judgements(
     return judged
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
+def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield every line that is not blank, after its place: the file and the line's number."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

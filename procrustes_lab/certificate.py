@@ -30,6 +30,8 @@ class Certificate:
     ----------
     n, source_dim, target_dim : int
         Number of pairs, and the two dimensions.
+    method : str
+        How it was computed: from "moments", or by "QR" of [X Y], which resolves more.
     energy : float
         t/n, mean squared length of a source row plus that of a target row; 2 for unit vectors.
     delta : float
@@ -53,11 +55,15 @@ class Certificate:
         where σ is 0 to rounding. Attained by directions of one length, all turned by one angle.
     floor : float
         ε² / (‖X‖₂ + ‖Y‖₂)² / n (T4): no small error without a small δ.
+    resolution : float
+        By how much rounding may have changed `delta`. Where `delta` is less, its true value is
+        anything from 0 to `resolution`.
     """
 
     n: int
     source_dim: int
     target_dim: int
+    method: str
     energy: float
     delta: float
     nuclear: float
@@ -68,6 +74,7 @@ class Certificate:
     rank_aware: float
     lipschitz: float
     floor: float
+    resolution: float
 
     def __repr__(self) -> str:
         lines = (f"  {name:<11}{value:>10}   {meaning}" for name, value, meaning in self._summary())
@@ -106,9 +113,11 @@ class Certificate:
         )
 
     def _summary(self) -> list[tuple[str, str, str]]:
+        resolved = self.delta >= self.resolution
+        delta = f"{self.delta:.4g}" if resolved else f"< {self.resolution:.1g}"
         return [
             ("energy", f"{self.energy:.4g}", "squared length of both vectors of a pair together"),
-            ("delta", f"{self.delta:.4g}", "root mean square disagreement of a dot product"),
+            ("delta", delta, "root mean square disagreement of a dot product"),
             ("nuclear", f"{self.nuclear:.4g}", "nuclear norm of all those disagreements"),
             ("error", f"{self.error:.4g}", "squared distance left by the best orthogonal map"),
             ("lower", f"{self.lower:.4g}", "it cannot be less (T2)"),
@@ -143,9 +152,9 @@ def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
 
     Notes
     -----
-    From moments alone, `delta` below about 1e-8 of the energy is rounding. Given the arrays,
-    so small a value is taken from a QR factorisation of [X Y] instead, which costs more and
-    is good to 1e-15 of the energy.
+    From moments alone, δ is known to about 1e-8 of ‖G‖ and no better: `resolution` says so.
+    Given the arrays, so small a value is taken from a QR factorisation of [X Y] instead, which
+    costs more and is good to about 1e-14; `method` says which it was.
 
     Examples
     --------
@@ -164,14 +173,18 @@ def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     if len(x) * (x.shape[1] + y.shape[1]) ** 2 < SMALL:
         return _from_qr(x, y)[0]
     dtype = product_type(x, y)
-    certificate, left = _from_moments(moments_of(x, y, dtype, about_mean=False))
+    moments = moments_of(x, y, dtype, about_mean=False)
+    certificate, left = _from_moments(moments, float(np.finfo(dtype).eps))
     if dtype is np.float32 and left < 0.05:
         certificate, left = _from_moments(moments_of(x, y, about_mean=False))
     return certificate if left > 1e-6 else _from_qr(x, y)[0]
 
 
-def _from_moments(moments: Moments) -> tuple[Certificate, float]:
-    """Certificate of the factor R of a pivoted Cholesky factorisation [X Y]ᵀ[X Y] = RᵀR."""
+def _from_moments(moments: Moments, epsilon: float = EPSILON) -> tuple[Certificate, float]:
+    """Certificate of the factor R of a Cholesky factorisation [X Y]ᵀ[X Y] = RᵀR.
+
+    The products are taken to carry a relative error of a few `epsilon`.
+    """
     unit = max(moments.source_scale, moments.target_scale)
     x, y = moments.source_scale / unit, moments.target_scale / unit
     xx, xy, yy = moments.products()
@@ -180,7 +193,8 @@ def _from_moments(moments: Moments) -> tuple[Certificate, float]:
     root = 2.0 ** (np.frexp(joint.diagonal().max())[1] // 2)
     joint, unit = joint / root / root, unit * root
     factor = _cholesky(joint)[: moments.n]  # rounding must not make more rows than there were
-    return _measure(factor[:, : len(xx)], factor[:, len(xx) :], moments.n, unit)
+    sides = factor[:, : len(xx)], factor[:, len(xx) :]
+    return _measure(*sides, moments.n, unit, "moments", 0.0, 8 * epsilon)
 
 
 def _cholesky(matrix: Matrix) -> Matrix:
@@ -215,14 +229,19 @@ def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
     largest = np.abs(factor).max()
     unit = 2.0 ** np.frexp(largest)[1] if largest else 1.0
     factor = factor / unit
-    return _measure(factor[:, :d_x], factor[:, d_x:], len(X), unit)
+    blocks = 1 + len(X) // (4 * width)
+    sides = factor[:, :d_x], factor[:, d_x:]
+    return _measure(*sides, len(X), unit, "QR", 8 * EPSILON * np.sqrt(blocks), 0.0)
 
 
-def _measure(X: Matrix, Y: Matrix, n: int, unit: float) -> tuple[Certificate, float]:
+def _measure(
+    X: Matrix, Y: Matrix, n: int, unit: float, method: str, of_epsilon: float, of_square: float
+) -> tuple[Certificate, float]:
     """Certificate of n pairs that have the same moments as these few rows, times `unit`.
 
-    Also returns the smaller share that is left of p² and of ε² when the energies they are the
-    difference of have cancelled.
+    Rounding has changed ε by no more than `of_epsilon`, or ε² by no more than `of_square`, of
+    (‖G‖² + ‖H‖²)^½ and of its square. Also returns the smaller share that is left of p² and of
+    ε² when the energies they are the difference of have cancelled.
     """
     (_, d_x), (_, d_y) = X.shape, Y.shape
     W, _ = polar(X.T @ Y)
@@ -251,9 +270,15 @@ def _measure(X: Matrix, Y: Matrix, n: int, unit: float) -> tuple[Certificate, fl
     theorem = -_at_most(-np.sqrt(2 * max(d_x, d_y)) * delta, -rank_aware, slack)
     lipschitz = np.inf if singular else -_at_most(-2 * squared / least, -error, slack)
 
-    values = (energy, delta, nuclear, error, lower, upper, theorem, rank_aware, lipschitz, floor)
-    certificate = Certificate(n, d_x, d_y, *(float(value / n * unit**2) for value in values))
     grams = float(np.vdot(xx, xx) + np.vdot(yy, yy))
+    root_square = np.sqrt(of_square * grams)
+    resolution = of_epsilon * np.sqrt(grams)
+    if root_square:
+        resolution += root_square * (root_square / max(delta, root_square))
+
+    values = (energy, delta, nuclear, error, lower, upper, theorem, rank_aware, lipschitz, floor)
+    per_object = (float(value / n * unit**2) for value in (*values, resolution))
+    certificate = Certificate(n, d_x, d_y, method, *per_object)
     left = min(error / energy, squared / grams) if grams else 1.0
     return certificate, left
 

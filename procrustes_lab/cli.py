@@ -1,14 +1,20 @@
-"""The command line: `procrustes-lab run | refresh`."""
+"""The command line: `procrustes-lab run | refresh | certify | fit | apply | report`."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 try:
     import click
+
+    from procrustes_lab.commands import COMMANDS
 except ModuleNotFoundError:
     sys.exit("procrustes-lab needs packages beyond numpy: pip install 'procrustes-lab[lab]'")
 
@@ -96,25 +102,55 @@ def refresh(notebooks: tuple[str, ...], jobs: int | None) -> int:
     return int(any(result.failure for result in results))
 
 
+for command in COMMANDS:
+    cli.add_command(command)
+
+
 def main() -> None:
     """Run the command line; every way it can fail ends in one sentence and an exit code.
 
-    0: done. 1: a notebook failed. 2: wrong use or bad input. 130: interrupted.
+    0: done. 1: a notebook failed. 2: wrong use or bad input. 130: interrupted. 143: terminated.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has an arrow
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        with _orderly_end():
+            sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted: every kernel is ended, and no file was changed", 130)
+        _fail("interrupted: nothing is left running, and no file was changed", 130)
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is missing: pip install 'procrustes-lab[lab]'", 2)
+    except FileNotFoundError as error:
+        _fail(f"{error.filename} does not exist: check its name", 2)
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
+        place = error.filename or "standard output"
+        _fail(f"{place}: {error.strerror}" if error.errno else str(error), 2)
+    except ValueError as error:
+        _fail(str(error), 2)
+    except MemoryError:
+        _fail("this does not fit in memory: .npy files need the least, as they are mapped", 2)
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does: after removing what is half written."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _fail(sentence: str, code: int) -> None:
-    click.echo(f"procrustes-lab: {sentence}", err=True)
+    """Print one line, whatever names of files and ids are in it."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
+    click.echo(f"procrustes-lab: {line}", err=True)
     sys.exit(code)
 
 

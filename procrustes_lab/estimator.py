@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,8 +27,9 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Whether to subtract each side's mean first (and add the target's back).
     scale : bool
         Whether to fit one factor by which the aligned vectors are stretched.
-    whiten : float in [0, 0.5]
-        How far to go from Procrustes (0) to CCA (0.5).
+    whiten : float in [0, 0.5] or "auto"
+        How far to go from Procrustes (0) to CCA (0.5). With "auto", pairs that are held out choose;
+        ``alignment_.whiten`` holds the choice.
 
     Attributes
     ----------
@@ -51,7 +52,12 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     True
     """
 
-    def __init__(self, center: bool = False, scale: bool = False, whiten: float = 0.0) -> None:
+    def __init__(
+        self,
+        center: bool = False,
+        scale: bool = False,
+        whiten: float | Literal["auto"] = 0.0,
+    ) -> None:
         self.center = center
         self.scale = scale
         self.whiten = whiten

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._validate import as_embeddings, reject_nonfinite
+from .beir import numbered_lines
 from .datasets import Folder
 from .retrieval import search
 from .rivals import Rival
@@ -252,17 +253,9 @@ def _relevance(
 
 
 def _lines(path: Path) -> list[tuple[str, str]]:
-    """Return every line that is not blank, after its place: the file and the line's number."""
+    """Return the numbered lines of a file that must be there and hold some."""
     _require(path)
-    lines = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        place = f"{path}, line {number},"
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{place} is not UTF-8 (byte {error.start + 1})") from None
-        if text.strip():
-            lines.append((place, text))
+    lines = list(numbered_lines(path))
     if not lines:
         raise ValueError(f"{path} is empty")
     return lines

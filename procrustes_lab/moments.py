@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _archive
 from ._validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite
 
 Matrix = NDArray[np.float64]
@@ -19,6 +23,12 @@ Scales = tuple[float, float]
 
 BLOCK_BYTES = 2**25
 """Size of a block of rows of one side, as float64."""
+
+FORMAT = 1
+"""Version of the file that `Moments.save` writes."""
+
+CHECKPOINT_SECONDS = 10.0
+"""Time after which `Moments.from_batches` writes its checkpoint again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +86,80 @@ class Moments:
         return moments_of(*as_pairs(X, Y))
 
     @classmethod
-    def from_batches(cls, pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Moments:
+    def from_batches(
+        cls,
+        pairs: Iterable[tuple[ArrayLike, ArrayLike]],
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> Moments:
         """Moments of the union of batches, each a pair (X, Y); batches of no rows are skipped.
+
+        Parameters
+        ----------
+        pairs : iterable of (array_like, array_like)
+            Batches of shapes (k, d_x) and (k, d_y), k as it comes. One is held at a time.
+        checkpoint : path, optional
+            A file in which to keep the sum so far: about every ten seconds, and when anything
+            stops the pass. Given the same batches again, the pass goes on where it stopped, and
+            ends with the same bits as without a stop; then the file is removed.
 
         Raises
         ------
         TypeError, ValueError
-            As `from_arrays`; and ValueError if there is no row at all, or if the
-            batches differ in dimension.
+            As `from_arrays`; and ValueError if there is no row at all, if the batches differ
+            in dimension, or if the checkpoint is of other batches.
         """
-        batches = _moments_of_batches(pairs)
-        first = next(batches, None)
-        if first is None:
+        batches = iter(pairs)
+        total, done = None, 0
+        if checkpoint is not None and Path(checkpoint).exists():
+            total, done = _resume(checkpoint, batches)
+        saved, written = done, monotonic()
+        try:
+            for number, batch in enumerate(batches, start=done):
+                part = _moments_of_batch(batch, number)
+                if part is not None:
+                    total = part if total is None else total + part
+                done = number + 1
+                if checkpoint is not None and monotonic() - written > CHECKPOINT_SECONDS:
+                    _write_checkpoint(checkpoint, total, done)
+                    saved, written = done, monotonic()
+        except BaseException:
+            if checkpoint is not None and done > saved:
+                _write_checkpoint(checkpoint, total, done)
+            raise
+        if total is None:
             raise ValueError("pairs has no rows; expected at least one batch (X, Y) with a row")
-        return reduce(add, batches, first)
+        if checkpoint is not None:
+            Path(checkpoint).unlink(missing_ok=True)
+        return total
+
+    @classmethod
+    def from_dask(cls, X: Any, Y: Any) -> Moments:
+        """Moments of the pairs of two Dask arrays, computed on the current Dask cluster.
+
+        See `procrustes_lab.cluster.moments_of_dask`; needs the extra ``scale``.
+        """
+        from .cluster import moments_of_dask
+
+        return moments_of_dask(X, Y)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the moments to an npz file, complete or not at all."""
+        _archive.write(path, format=FORMAT, **vars(self))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Moments:
+        """Read moments that `save` wrote; they come back bit for bit.
+
+        Raises
+        ------
+        OSError
+            If there is no such file.
+        ValueError
+            If the file is damaged, or holds no moments of this format.
+        """
+        with _archive.reading(path, "moments", "write them again with Moments.save") as fields:
+            return _from_fields(fields)
 
     def __add__(self, other: Moments) -> Moments:
         if not isinstance(other, Moments):
@@ -177,19 +247,54 @@ class Moments:
         return self.products()[2] * self.target_scale**2
 
 
-def _moments_of_batches(pairs: Iterable[tuple[ArrayLike, ArrayLike]]) -> Iterator[Moments]:
-    for number, batch in enumerate(pairs):
-        try:
-            X, Y = batch
-            x = as_embeddings(X, SOURCE, allow_empty=True)
-            y = as_embeddings(Y, TARGET, allow_empty=True)
-            if len(x) or len(y):
-                yield moments_of(*as_pairs(x, y))
-        except (TypeError, ValueError) as error:
-            found = str(error)
-            if "unpack" in found:
-                found = "expected a pair (X, Y) of arrays"
-            raise type(error)(f"batch {number}: {found}") from error
+def _moments_of_batch(batch: tuple[ArrayLike, ArrayLike], number: int) -> Moments | None:
+    """Moments of one batch, None if it has no rows."""
+    try:
+        x, y = _batch(batch)
+        return moments_of(*as_pairs(x, y)) if len(x) or len(y) else None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"batch {number}: {error}") from error
+
+
+def _batch(batch: tuple[ArrayLike, ArrayLike]) -> tuple[Embeddings, Embeddings]:
+    try:
+        X, Y = batch
+    except (TypeError, ValueError):
+        raise ValueError("expected a pair (X, Y) of arrays") from None
+    return as_embeddings(X, SOURCE, allow_empty=True), as_embeddings(Y, TARGET, allow_empty=True)
+
+
+def _write_checkpoint(path: str | PathLike[str], total: Moments | None, done: int) -> None:
+    if total is not None:
+        _archive.write(path, format=FORMAT, batches=done, **vars(total))
+
+
+def _resume(
+    path: str | PathLike[str], batches: Iterator[tuple[ArrayLike, ArrayLike]]
+) -> tuple[Moments, int]:
+    """Return the sum of a stopped pass and its number of batches, and skip those."""
+    with _archive.reading(path, "a checkpoint", "remove it to begin again") as fields:
+        done = int(fields.pop("batches"))
+        total = _from_fields(fields)
+    rows = sum(len(_batch(batch)[0]) for batch in islice(batches, done))
+    if rows != total.n:
+        raise ValueError(
+            f"{path} holds {total.n:,} rows of {done:,} batches, of which these have {rows:,}: "
+            "it is the checkpoint of other batches; remove it to begin again"
+        )
+    return total, done
+
+
+def _from_fields(fields: dict[str, Any]) -> Moments:
+    if fields.pop("format") != FORMAT:
+        raise ValueError("unknown format")
+    moments = Moments(**fields)
+    (d_x,), (d_y,) = moments.source_mean.shape, moments.target_mean.shape
+    shapes = (d_x, d_x), (d_x, d_y), (d_y, d_y)
+    scatters = moments.source_scatter, moments.cross_scatter, moments.target_scatter
+    if tuple(scatter.shape for scatter in scatters) != shapes or moments.n < 1:
+        raise ValueError("sizes disagree")
+    return moments
 
 
 class Cross(NamedTuple):
@@ -279,15 +384,32 @@ def _blocks(
             x if scales[0] == 1.0 else x / dtype(scales[0]),
             y if scales[1] == 1.0 else y / dtype(scales[1]),
         )
+        let_go(X)
+        let_go(Y)
+
+
+def _owner(array: Embeddings) -> Any:
+    """Return what holds the memory of an array: None (itself), a buffer, a mapped file."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        if isinstance(owner, np.memmap) and owner.mode == "c":
+            return owner  # changes of its pages live nowhere else
+        owner = owner.base
+    return owner
 
 
 def _is_plain(array: Embeddings) -> bool:
     """Whether BLAS can read the array where it is, and that is no file."""
-    owner: Any = array
-    while isinstance(owner, np.ndarray) and not isinstance(owner, np.memmap):
-        owner = owner.base
+    owner = _owner(array)
     in_memory = owner is None or isinstance(owner, bytes | bytearray | memoryview)
     return bool(array.dtype == np.float64 and array.flags.c_contiguous and in_memory)
+
+
+def let_go(array: Embeddings) -> None:
+    """Give back the memory of a mapped file's pages; they are read again when they are needed."""
+    owner = _owner(array)
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _sum_cross(X: Embeddings, Y: Embeddings, dtype: Real, scales: Scales) -> Cross:

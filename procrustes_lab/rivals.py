@@ -11,12 +11,12 @@ is given, by `pair_retrieval`: nothing is ever chosen on what it is judged by.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._validate import as_pairs
+from ._validate import Embeddings, as_pairs
 from .alignment import align
 from .moments import Matrix
 from .retrieval import mean_reciprocal_rank, ranks
@@ -25,7 +25,10 @@ RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Strengths that ridge regression chooses from, in units of the mean eigenvalue of XᵀX."""
 
 WHITENINGS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Exponents β that `whiten auto` chooses from."""
+"""Exponents β that ``align(X, Y, whiten="auto")`` chooses from, the smaller of two that tie."""
+
+TRIAL = 5000
+"""How many pairs, at the most, a choice is made on."""
 
 Solver = Callable[[Matrix, Matrix], Matrix]
 
@@ -134,7 +137,7 @@ def ridge(strength: float) -> Solver:
     return solve
 
 
-def whitened(beta: float) -> Solver:
+def whitened(beta: float | Literal["auto"]) -> Solver:
     """Go the way from Procrustes (β = 0) towards CCA (β = ½)."""
 
     def solve(X: Matrix, Y: Matrix) -> Matrix:
@@ -143,33 +146,46 @@ def whitened(beta: float) -> Solver:
     return solve
 
 
+def best(solvers: Sequence[Solver], X: ArrayLike, Y: ArrayLike, *, center: bool = False) -> int:
+    """Return which solver `pair_retrieval` prefers, the first of any that tie."""
+    if len(as_pairs(X, Y)[0]) < 2:
+        return 0  # nothing can be held out
+    return int(np.argmax([pair_retrieval(solve, X, Y, center=center) for solve in solvers]))
+
+
 def chosen(solvers: Sequence[Solver]) -> Solver:
     """Let held-out pairs among the given ones choose the solver."""
 
     def solve(X: Matrix, Y: Matrix) -> Matrix:
-        scores = [pair_retrieval(solver, X, Y) for solver in solvers]
-        return solvers[int(np.argmax(scores))](X, Y)
+        return solvers[best(solvers, X, Y)](X, Y)
 
     return solve
 
 
-def pair_retrieval(solve: Solver, X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> float:
+def pair_retrieval(
+    solve: Solver, X: ArrayLike, Y: ArrayLike, *, center: bool = False, seed: int = 0
+) -> float:
     """Grade a map without labels, by whether a held-out source finds its own target.
 
     The map is fitted on four fifths of the pairs. Each row of the other fifth (1,000 rows at the
-    most) then searches all targets, those fitted on among them.
+    most) then searches all targets, those fitted on among them. Of more than `TRIAL` pairs, that
+    many are drawn first. With `center`, the fitted pairs' means are subtracted.
 
     Returns
     -------
     float
         Mean reciprocal rank, between 0 and 1.
     """
-    x, y = (np.asarray(side, float) for side in as_pairs(X, Y))
-    order = np.random.default_rng(seed).permutation(len(x))
-    held_out = np.sort(order[: max(1, min(len(x) // 5, 1000))])
-    fitted = np.setdiff1d(order, held_out)
-    moved = x[held_out] @ solve(x[fitted], y[fitted])
-    return mean_reciprocal_rank(ranks(moved, y, held_out))
+    x, y = as_pairs(X, Y)
+    drawn = np.random.default_rng(seed).permutation(len(x))[:TRIAL]
+    held_out, fitted = np.split(drawn, [max(1, min(len(drawn) // 5, 1000))])
+    rows = np.concatenate([np.sort(held_out), np.sort(fitted)])
+    x, y = _in_range(x[rows]), _in_range(y[rows])
+    asked = len(held_out)
+    if center:
+        x, y = x - x[asked:].mean(axis=0), y - y[asked:].mean(axis=0)
+    moved = x[:asked] @ solve(x[asked:], y[asked:])
+    return mean_reciprocal_rank(ranks(moved, y, np.arange(asked)))
 
 
 RIVALS: dict[str, Callable[[], Rival]] = {
@@ -183,7 +199,7 @@ RIVALS: dict[str, Callable[[], Rival]] = {
     "ridge": lambda: Rival(chosen([ridge(strength) for strength in RIDGES])),
     "CCA": lambda: Rival(whitened(0.5), center=True),
     "partly whitened": lambda: Rival(whitened(0.1)),
-    "whiten auto": lambda: Rival(chosen([whitened(beta) for beta in WHITENINGS])),
+    "whiten auto": lambda: Rival(whitened("auto")),
     "relative representations": RelativeRepresentations,
 }
 """Every rival by name, each called without arguments to make one that is yet to be fitted."""
@@ -220,6 +236,12 @@ def bootstrap_interval(
     counts = rng.multinomial(len(v), np.full(len(v), 1 / len(v)), size=draws)
     low, high = np.quantile(counts @ v / len(v), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def _in_range(rows: Embeddings) -> Matrix:
+    """Divide by a power of two, which is exact, so that no dot product can overflow."""
+    values = rows.astype(np.float64)
+    return np.asarray(np.ldexp(values, -np.frexp(np.abs(values).max())[1]))
 
 
 def _unit(rows: Matrix) -> Matrix:

@@ -11,6 +11,7 @@ from scipy.stats import ortho_group
 from sklearn.cross_decomposition import CCA
 
 import procrustes_lab as pl
+from procrustes_lab import retrieval, rivals
 
 
 def some_pairs(n=100, d_x=4, d_y=4, seed=0):
@@ -386,3 +387,73 @@ def test_no_flipped_byte_is_a_raw_error(tmp_path):
         path.write_bytes(damaged)
         with contextlib.suppress(ValueError):  # a flip in the padding harms nothing
             pl.Alignment.load(path)
+
+
+def pairs_with_a_private_part(spread, seed, n=2500):
+    """Six shared directions of variance near 1, a hundred private ones of the given spread."""
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal((n, 6))
+    X, Y = (
+        np.hstack(
+            [shared + 0.3 * rng.standard_normal((n, 6)), spread * rng.standard_normal((n, 100))]
+        )
+        for _ in range(2)
+    )
+    return X, Y[:, ::-1]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("center", [False, True])
+def test_held_out_pairs_choose_the_whitening(center, seed):
+    """Strong directions that are not shared drown the others; weak ones should stay weak."""
+    X, Y = pairs_with_a_private_part(3.0, seed)
+    drowned = pl.align(X, Y, whiten="auto", center=center)
+    assert drowned.whiten > 0
+    np.testing.assert_array_equal(
+        drowned.map, pl.align(X, Y, whiten=drowned.whiten, center=center).map
+    )
+    X, Y = pairs_with_a_private_part(0.3, seed)
+    assert pl.align(X, Y, whiten="auto", center=center).whiten == 0
+
+
+def test_the_smaller_of_whitenings_that_tie_is_chosen():
+    X, Y = some_pairs(d_x=1, d_y=1)  # one direction leaves nothing to reweight
+    assert pl.align(X, Y, whiten="auto").whiten == 0
+    X, Y = some_pairs(n=1)  # one pair leaves nothing to hold out
+    assert pl.align(X, Y, whiten="auto").whiten == 0
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_few_pairs_choose_a_whitening_too(n):
+    X, Y = some_pairs(n=n)
+    alignment = pl.align(X, Y, whiten="auto")
+    assert 0 <= alignment.whiten <= 0.5
+    np.testing.assert_array_equal(alignment.map, pl.align(X, Y, whiten=alignment.whiten).map)
+
+
+def test_a_chosen_whitening_sees_neither_turn_nor_unit():
+    X, Y = pairs_with_a_private_part(3.0, 0, n=600)
+    expected = pl.align(X, Y, whiten="auto").whiten
+    turned = X @ ortho_group.rvs(106, random_state=1)
+    assert pl.align(1e150 * turned, 1e-150 * Y, whiten="auto").whiten == expected > 0
+
+
+def test_only_so_many_pairs_choose(monkeypatch):
+    monkeypatch.setattr(rivals, "TRIAL", 300)
+    searched = []
+    monkeypatch.setattr(
+        rivals, "ranks", lambda Q, D, own: searched.append(D.shape) or retrieval.ranks(Q, D, own)
+    )
+    pl.align(*pairs_with_a_private_part(3.0, 0), whiten="auto")
+    assert set(searched) == {(300, 106)}
+
+
+def test_what_cannot_choose_a_whitening_is_refused():
+    X, Y = some_pairs()
+    with pytest.raises(ValueError, match='whiten is "auto", but moments cannot hold out pairs'):
+        pl.align(pl.Moments.from_arrays(X, Y), whiten="auto")
+    with pytest.raises(ValueError, match="whiten is 'Auto'; expected \"auto\", or a number"):
+        pl.align(X, Y, whiten="Auto")
+    Y[91, 2] = np.nan
+    with pytest.raises(ValueError, match=r"Y \(target\) has NaN in row 91, column 2"):
+        pl.align(X, Y, whiten="auto")

@@ -197,12 +197,44 @@ def test_the_moments_path_is_taken_for_tall_arrays_and_agrees():
     rng = np.random.default_rng(0)
     X, Y = rng.standard_normal((60_000, 30)), rng.standard_normal((60_000, 20))
     tall, moments = pl.certify(X, Y), pl.certify(pl.Moments.from_arrays(X, Y))
-    for name, value in vars(tall).items():
-        assert value == pytest.approx(getattr(moments, name), rel=1e-12)
+    assert tall.method == moments.method == "moments"
+    for name in set(vars(tall)) - {"method"}:
+        assert getattr(tall, name) == pytest.approx(getattr(moments, name), rel=1e-12)
     half = pl.Moments.from_arrays(X[:30_000], Y[:30_000])
     rest = pl.Moments.from_arrays(X[30_000:], Y[30_000:])
-    for name, value in vars(pl.certify(half + rest)).items():
-        assert value == pytest.approx(getattr(tall, name), rel=1e-9)
+    added = pl.certify(half + rest)
+    for name in set(vars(tall)) - {"method"}:
+        assert getattr(added, name) == pytest.approx(getattr(tall, name), rel=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0, 1e-12, 1e-9, 1e-8, 1e-7, 1e-6, 1e-4, 1e-2])
+@pytest.mark.parametrize(("n", "d"), [(50, 3), (3000, 8), (60_000, 30)])
+def test_delta_is_known_to_within_its_resolution(n, d, noise):
+    """ε² = ⟨G − H, G − H⟩ with G − H = ½(PSᵀ + SPᵀ), where P = X − Y is known exactly."""
+    rng = np.random.default_rng(n + d)
+    X = rng.integers(-(2**15), 2**15, (n, d)) / 2.0**15 + 0.5
+    P = noise * rng.integers(-8, 9, (n, d)) if noise < 1e-4 else noise * rng.standard_normal((n, d))
+    Y = X - P
+    P = X - Y
+    S = X + Y
+    pp, ps, ss = P.T @ P, P.T @ S, S.T @ S
+    delta = np.sqrt((np.vdot(pp, ss) + np.vdot(ps, ps.T)) / 2) / n
+    scale = np.hypot(np.linalg.norm(X.T @ X), np.linalg.norm(Y.T @ Y)) / n
+    arrays, moments = pl.certify(X, Y), pl.certify(pl.Moments.from_arrays(X, Y))
+    for certificate in (arrays, moments):
+        assert abs(certificate.delta - delta) <= certificate.resolution
+        assert ("<" in repr(certificate)) == (certificate.delta < certificate.resolution)
+    assert moments.resolution <= 5e-8 * scale
+    assert arrays.resolution <= max(1e-12 * scale, 1e-10 * delta)
+    assert arrays.method == ("moments" if n == 60_000 and noise == 1e-2 else "QR")
+
+
+def test_float32_products_know_less():
+    rng = np.random.default_rng(0)
+    X, Y = (rng.standard_normal((40_000, 40)).astype(np.float32) for _ in "XY")
+    narrow, wide = pl.certify(X, Y), pl.certify(X.astype(float), Y.astype(float))
+    assert 0 < abs(narrow.delta - wide.delta) <= narrow.resolution < 1e-5 * narrow.delta
+    assert wide.resolution < 1e-12
 
 
 def test_certificates_print_themselves():

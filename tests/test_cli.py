@@ -147,7 +147,11 @@ def test_without_a_command_the_commands_are_listed(monkeypatch, capsys):
     assert command(monkeypatch) == 0
     out = capsys.readouterr().out
     assert re.findall(r"^  (\w+) ", out.split("Commands:")[1], flags=re.MULTILINE) == [
+        "apply",
+        "certify",
+        "fit",
         "refresh",
+        "report",
         "run",
     ]
 

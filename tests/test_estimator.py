@@ -21,7 +21,13 @@ def some_pairs():
 
 
 # Every check applies: a one-dimensional y is a target space of dimension one.
-@parametrize_with_checks([pl.ProcrustesAligner(), pl.ProcrustesAligner(True, True, 0.2)])
+@parametrize_with_checks(
+    [
+        pl.ProcrustesAligner(),
+        pl.ProcrustesAligner(True, True, 0.2),
+        pl.ProcrustesAligner(True, False, "auto"),
+    ]
+)
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
@@ -32,6 +38,13 @@ def test_it_is_align():
     expected = pl.align(X, Y, center=True, scale=True, whiten=0.1)
     np.testing.assert_array_equal(fitted.transform(X), expected.apply(X))
     assert fitted.score(X, Y) == pytest.approx(-expected_error(expected, X, Y))
+
+
+def test_it_chooses_the_whitening_that_align_chooses():
+    X, Y = some_pairs()
+    fitted = pl.ProcrustesAligner(whiten="auto").fit(X, Y)
+    assert fitted.alignment_.whiten == pl.align(X, Y, whiten="auto").whiten
+    assert fitted.get_params()["whiten"] == "auto"
 
 
 def expected_error(alignment, X, Y):

@@ -1,6 +1,7 @@
 """Moments: sums of outer products, which add."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +140,133 @@ def test_sum_adds_them():
 def test_a_bad_batch_is_named(batch, message):
     with pytest.raises((TypeError, ValueError), match=message):
         pl.Moments.from_batches([some_pairs(), batch])
+
+
+def batches_of(X, Y, rows=7):
+    return [(X[i : i + rows], Y[i : i + rows]) for i in range(0, len(X), rows)]
+
+
+def assert_same_bits(a, b):
+    for name, value in vars(a).items():
+        assert np.array_equal(value, getattr(b, name)), name
+
+
+@pytest.mark.parametrize("exponent", [0, -150])
+def test_they_are_kept_in_a_file(tmp_path, exponent):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((50, 4)) * 10.0**exponent, rng.standard_normal((50, 3))
+    moments = pl.Moments.from_arrays(X, Y)
+    moments.save(tmp_path / "moments.npz")
+    assert_same_bits(pl.Moments.load(tmp_path / "moments.npz"), moments)
+    assert [file.name for file in tmp_path.iterdir()] == ["moments.npz"]
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((50, 4)), rng.standard_normal((50, 3))
+    path = tmp_path / "file.npz"
+    pl.Moments.from_arrays(X, Y).save(path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"no npz", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"file\.npz is not moments"):
+            pl.Moments.load(path)
+    pl.align(X, Y).save(path)
+    with pytest.raises(ValueError, match=r"file\.npz is not moments"):
+        pl.Moments.load(path)
+    fields = vars(pl.Moments.from_arrays(X, Y))
+    np.savez(path, format=1, **{**fields, "cross_scatter": np.zeros((3, 4))})
+    with pytest.raises(ValueError, match=r"file\.npz is not moments"):
+        pl.Moments.load(path)
+    with pytest.raises(FileNotFoundError):
+        pl.Moments.load(tmp_path / "nowhere.npz")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_a_stopped_pass_goes_on_from_its_last_batch(tmp_path, stop, after):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((50, 4)) + 100, rng.standard_normal((50, 3))
+    batches, path = [(X[:0], Y[:0]), *batches_of(X, Y)], tmp_path / "pass.npz"
+    whole = pl.Moments.from_batches(batches)
+
+    def stopping():
+        yield from batches[:after]
+        raise stop("stopped")
+
+    with pytest.raises(stop, match="stopped"):
+        pl.Moments.from_batches(stopping(), checkpoint=path)
+    assert path.exists() == (after > 1)  # the first batch has no rows
+    assert_same_bits(pl.Moments.from_batches(batches, checkpoint=path), whole)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_pass_has_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("procrustes_lab.moments.CHECKPOINT_SECONDS", 0.0)
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((50, 4)), rng.standard_normal((50, 3))
+    path, kept = tmp_path / "pass.npz", b""
+
+    def batches():
+        nonlocal kept
+        for number, batch in enumerate(batches_of(X, Y)):
+            if number == 5:
+                kept = path.read_bytes()
+            yield batch
+
+    whole = pl.Moments.from_batches(batches(), checkpoint=path)
+    path.write_bytes(kept)
+    seen = []
+    again = (seen.append(i) or batch for i, batch in enumerate(batches_of(X, Y)))
+    assert_same_bits(pl.Moments.from_batches(again, checkpoint=path), whole)
+    assert len(seen) == 8
+
+
+def test_a_checkpoint_of_other_batches_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((50, 4)), rng.standard_normal((50, 3))
+    path = tmp_path / "pass.npz"
+    with pytest.raises(ValueError, match="batch 2"):
+        pl.Moments.from_batches([*batches_of(X, Y)[:2], (X, Y[:1])], checkpoint=path)
+    before = path.read_bytes()
+    for others in (batches_of(X, Y, rows=8), batches_of(X, Y)[:1]):
+        with pytest.raises(ValueError, match="remove it to begin again"):
+            pl.Moments.from_batches(others, checkpoint=path)
+    assert path.read_bytes() == before
+    path.write_bytes(before[:100])
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        pl.Moments.from_batches(batches_of(X, Y), checkpoint=path)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_mapped_file_is_as_good_as_an_array_and_is_let_go(tmp_path, dtype):
+    rng = np.random.default_rng(0)
+    rows, columns = 40_000, 160
+    sides = [rng.standard_normal((rows, columns)).astype(dtype) for _ in "XY"]
+    for name, side in zip("XY", sides, strict=True):
+        np.save(tmp_path / name, side)
+    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "XY"]
+    whole = pl.Moments.from_arrays(*(side.astype(np.float64) for side in sides))
+    before = mapped_kilobytes()
+    moments = pl.Moments.from_arrays(*mapped)
+    if before is not None:
+        assert mapped_kilobytes() - before < 0.2 * mapped[0].nbytes / 1024
+    assert_same(moments, whole, rtol=1e-12)
+
+
+def test_changes_of_a_private_map_are_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((3000, 8)), rng.standard_normal((3000, 8))
+    np.save(tmp_path / "X.npy", np.zeros_like(X))
+    private = np.load(tmp_path / "X.npy", mmap_mode="c")
+    private[:] = X
+    pl.Moments.from_arrays(private, Y)
+    assert np.array_equal(private, X)
+
+
+def mapped_kilobytes():
+    """Resident memory of this process that is pages of files; None where there is no such count."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    return next(int(line.split()[1]) for line in status.open() if line.startswith("RssFile"))

@@ -35,6 +35,7 @@ OTHER_PARAMETERS = {
         "target": 0.03,
     },
     "05_retraining": {"seed": 7, "versions": 3, "runs": 2, "factors": 16, "iterations": 30},
+    "06_partial_upgrades": {"seed": 7, "held_out": 600, "dimension": 256, "smaller": 128},
     "07_mixed_modality": {
         "seed": 7,
         "held_out": 600,
@@ -49,6 +50,7 @@ OTHER_PARAMETERS = {
         "draws": 10,
         "shuffles": 299,
     },
+    "09_at_scale": {"seed": 7, "objects": 30_500, "dimension": 40, "block": 3000, "draws": 3},
     "10_rankings": {"seed": 7, "held_out": 700, "dimension": 96},
     "11_choose_the_map": {"seed": 7, "held_out": 700, "dimension": 96},
     "12_relatives": {
@@ -64,6 +66,14 @@ OTHER_PARAMETERS = {
         "random_pairs": 900,
         "largest": 9,
         "dimension": 96,
+    },
+    "report": {
+        "seed": 7,
+        "example": "character",
+        "held_out": 600,
+        "sample": 3000,
+        "judged": 700,
+        "index": 4000,
     },
 }
 

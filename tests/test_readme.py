@@ -1,19 +1,64 @@
 """The README: its code runs, and its links lead somewhere."""
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from zlib import crc32
+
+import numpy as np
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+class StandInModel:
+    """Unit vectors without meaning: another model turns every one of them alike."""
+
+    def __init__(self, name):
+        rng = np.random.default_rng(crc32(name.encode()))
+        self.turn = np.linalg.qr(rng.normal(size=(384, 384)))[0]
+
+    def encode(self, texts, *, normalize_embeddings):
+        rows = [np.random.default_rng(crc32(text.encode())).normal(size=384) for text in texts]
+        rows = np.array(rows) @ self.turn
+        assert normalize_embeddings
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+class StandInIndex:
+    """Exact search by inner product, which takes float32 alone."""
+
+    def __init__(self, dimension):
+        self.rows = np.empty((0, dimension), np.float32)
+
+    def add(self, rows):
+        assert rows.dtype == np.float32
+        self.rows = np.concatenate([self.rows, rows])
+
+    def search(self, queries, k):
+        assert queries.dtype == np.float32
+        scores = queries @ self.rows.T
+        order = np.argsort(-scores, axis=1)[:, :k]
+        return np.take_along_axis(scores, order, axis=1), order
+
+
 def test_its_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # These two are large, and fetch models: what is tested is how the adapter fits between them.
+    monkeypatch.setitem(sys.modules, "faiss", SimpleNamespace(IndexFlatIP=StandInIndex))
+    models = SimpleNamespace(SentenceTransformer=StandInModel)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", models)
     blocks = re.findall(r"^```python\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
     assert blocks
     namespace = {"__name__": "readme"}
     for number, block in enumerate(blocks, start=1):
         exec(compile(block, f"README.md, block {number}", "exec"), namespace)
+    texts = namespace["texts"]
+    _, rows = namespace["search"]([texts[1], texts[30]], k=3)
+    assert [texts[first] for first in rows[:, 0]] == [texts[1], texts[30]]
+    _, rows = namespace["index"].search(namespace["encode"](namespace["new_model"], [texts[1]]), 3)
+    assert texts[rows[0, 0]] != texts[1]  # which the adapter alone brings about
 
 
 def test_its_relative_links_exist():

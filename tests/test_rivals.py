@@ -74,6 +74,17 @@ def test_choice_is_made_by_held_out_pairs():
     np.testing.assert_array_equal(chosen, rivals.least_squares(X, Y))
 
 
+def test_whiten_auto_is_aligns():
+    X, Y = some_pairs()
+    expected = pl.align(X, Y, whiten="auto").map
+    np.testing.assert_array_equal(rivals.RIVALS["whiten auto"]().fit(X, Y).map, expected)
+
+
+def test_a_single_pair_chooses_the_first():
+    X, Y = some_pairs(n=1)
+    assert rivals.best([rivals.least_squares, rivals.orthogonal], X, Y) == 0
+
+
 def test_relative_representations_ignore_rotation_and_length():
     X, _ = some_pairs()
     turned = 7.0 * X @ ortho_group.rvs(6, random_state=0)

@@ -208,7 +208,7 @@ def test_ctrl_c_ends_every_kernel_and_leaves_no_file(tmp_path, to_group):
             process.send_signal(signal.SIGINT)
         said = process.stderr.read().strip()
         assert process.wait(timeout=20) == 130
-    assert said == "procrustes-lab: interrupted: every kernel is ended, and no file was changed"
+    assert said == "procrustes-lab: interrupted: nothing is left running, and no file was changed"
     assert not any(kernel.is_running() for kernel in kernels)
     assert list((tmp_path / "build").iterdir()) == []
     assert {path.name for path in (tmp_path / "notebooks").iterdir()} == {

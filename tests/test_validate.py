@@ -112,7 +112,7 @@ def test_lists_matrices_views_and_foreign_byte_order_are_arrays_too():
 
 @pytest.mark.parametrize("value", [-0.1, 0.6, np.nan, 2])
 def test_whiten_out_of_range(value):
-    with pytest.raises(ValueError, match=r"whiten is .*expected a number from 0"):
+    with pytest.raises(ValueError, match=r"whiten is .*expected \"auto\", or a number from 0"):
         pl.align(GOOD, GOOD, whiten=value)
 
 

@@ -1,0 +1,72 @@
+"""Files written complete or not at all; and plain npz files, read without pickling."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+StrPath = str | os.PathLike[str]
+
+UNREADABLE = (
+    *(ValueError, KeyError, TypeError, AttributeError, OSError, EOFError),
+    *(RuntimeError, zipfile.BadZipFile),  # what zipfile says of a damaged header
+)
+"""What a damaged file, or a file of another kind, can raise."""
+
+
+@contextmanager
+def replacing(path: StrPath) -> Iterator[IO[bytes]]:
+    """Give a file beside `path` to write, and put it in the place of `path` once it is complete.
+
+    Only a regular file is ever replaced: not a folder, and no device such as /dev/null.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise ValueError(f"{path} is {kind}; expected the name of a file to write")
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(beside, "xb") as file:
+            yield file
+        os.replace(beside, path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(beside)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write(path: StrPath, **fields: Any) -> None:
+    """Write named arrays and numbers to an npz file."""
+    whole = io.BytesIO()  # a zip archive cannot be left half-way without complaint
+    np.savez(whole, **fields)
+    with replacing(path) as file:
+        file.write(whole.getbuffer())
+
+
+@contextmanager
+def reading(path: StrPath, expected: str, remedy: str) -> Iterator[dict[str, Any]]:
+    """Give the fields of a file, numbers as numbers; whatever is wrong with them is one ValueError.
+
+    A file that is missing, or may not be read, raises its own OSError.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fields = {name: file[name] for name in file.files}
+        yield {name: value if value.ndim else value.item() for name, value in fields.items()}
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{os.fspath(path)} is not {expected} that this version can read, or it is damaged: "
+            f"{remedy}"
+        ) from error
