@@ -1,11 +1,12 @@
 """Compare `align`, `certify` and `apply` with their floors and their peers, as ratios in one run.
 
-    python benchmarks/arithmetic.py [--shapes 100000x384x384 ...] [--rounds 5] [--gram 10000x768]
+    python benchmarks/arithmetic.py [--shapes 100000x384x384 ...] [--rounds 3] [--gram 10000x768]
 
 The floor of `align` is the bare product XᵀY and one SVD of it; that of `certify` the bare products
 XᵀX, XᵀY and YᵀY and the eigenvalues of one symmetric matrix of order d_x + d_y. Every round times
 everything once, in turn, and a ratio is the median over the rounds: it holds although the
-machine's speed drifts. Prints Markdown.
+machine's speed drifts. Prints Markdown. Some minutes on two cores that do nothing else; shapes such
+as 8192x4096x4096 take minutes each round.
 """
 
 import argparse
@@ -190,7 +191,7 @@ def apply_speed(n: int, d: int, rounds: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", nargs="*", default=SHAPES, metavar="NxDXxDY")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gram", default="5000x768", metavar="NxD", help="10000x768: 5 minutes")
     parser.add_argument("--small", action="store_true", help="sizes that only show that it runs")
     options = parser.parse_args()

@@ -159,7 +159,8 @@ class Alignment:
                 if self.source_mean.any():
                     block = block - self.source_mean
                 np.matmul(block, stretched, out=out[start : start + rows])
-                out[start : start + rows] += self.target_mean
+                if self.target_mean.any():
+                    out[start : start + rows] += self.target_mean
         if not np.isfinite(out.sum()):
             reject_nonfinite(z, "Z")
         return out

@@ -194,7 +194,7 @@ def _from_moments(moments: Moments, epsilon: float = EPSILON) -> tuple[Certifica
     joint, unit = joint / root / root, unit * root
     factor = _cholesky(joint)[: moments.n]  # rounding must not make more rows than there were
     sides = factor[:, : len(xx)], factor[:, len(xx) :]
-    return _measure(*sides, moments.n, unit, "moments", 0.0, 8 * epsilon)
+    return _measure(*sides, moments.n, unit, "moments", 0.0, 16 * epsilon)
 
 
 def _cholesky(matrix: Matrix) -> Matrix:
@@ -231,7 +231,7 @@ def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
     factor = factor / unit
     blocks = 1 + len(X) // (4 * width)
     sides = factor[:, :d_x], factor[:, d_x:]
-    return _measure(*sides, len(X), unit, "QR", 8 * EPSILON * np.sqrt(blocks), 0.0)
+    return _measure(*sides, len(X), unit, "QR", 16 * EPSILON * np.sqrt(blocks), 0.0)
 
 
 def _measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -125,6 +126,9 @@ def main() -> None:
     except FileNotFoundError as error:
         _fail(f"{error.filename} does not exist: check its name", 2)
     except OSError as error:
+        if error.errno and not error.filename:
+            # What could not be written must not be tried again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         place = error.filename or "standard output"
         _fail(f"{place}: {error.strerror}" if error.errno else str(error), 2)
     except ValueError as error:

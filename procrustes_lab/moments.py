@@ -44,6 +44,9 @@ class Moments:
     n : int
         Number of pairs.
     source_mean, target_mean : ndarray, shapes (d_x,) and (d_y,)
+    source_rest, target_rest : ndarray, shapes (d_x,) and (d_y,)
+        What float64 leaves out of the means: batches with a large mean in common differ by so
+        little.
     source_scatter, cross_scatter, target_scatter : ndarray
         Sums of outer products *about the means*, shapes (d_x, d_x), (d_x, d_y) and
         (d_y, d_y): putting the means back loses nothing, taking them out would.
@@ -60,6 +63,8 @@ class Moments:
     n: int
     source_mean: Matrix
     target_mean: Matrix
+    source_rest: Matrix
+    target_rest: Matrix
     source_scatter: Matrix
     cross_scatter: Matrix
     target_scatter: Matrix
@@ -175,12 +180,17 @@ class Moments:
         )
         a, b = self._in_units(scales), other._in_units(scales)
         n = a.n + b.n
-        x, y = b.source_mean - a.source_mean, b.target_mean - a.target_mean
+        x = (b.source_mean - a.source_mean) + (b.source_rest - a.source_rest)
+        y = (b.target_mean - a.target_mean) + (b.target_rest - a.target_rest)
         share, weight = b.n / n, a.n * (b.n / n)
+        mean_x, rest_x = _two_sum(a.source_mean, a.source_rest + share * x)
+        mean_y, rest_y = _two_sum(a.target_mean, a.target_rest + share * y)
         return Moments(
             n,
-            a.source_mean + share * x,
-            a.target_mean + share * y,
+            mean_x,
+            mean_y,
+            rest_x,
+            rest_y,
             a.source_scatter + b.source_scatter + weight * np.outer(x, x),
             a.cross_scatter + b.cross_scatter + weight * np.outer(x, y),
             a.target_scatter + b.target_scatter + weight * np.outer(y, y),
@@ -197,6 +207,8 @@ class Moments:
             self.n,
             self.source_mean * x,
             self.target_mean * y,
+            self.source_rest * x,
+            self.target_rest * y,
             self.source_scatter * x * x,
             self.cross_scatter * x * y,
             self.target_scatter * y * y,
@@ -209,6 +221,8 @@ class Moments:
             self,
             source_mean=np.zeros_like(self.source_mean),
             target_mean=np.zeros_like(self.target_mean),
+            source_rest=np.zeros_like(self.source_rest),
+            target_rest=np.zeros_like(self.target_rest),
         )
 
     def products(self) -> tuple[Matrix, Matrix, Matrix]:
@@ -442,15 +456,26 @@ def _sum_moments(
         xy += x.T @ y
         yy += y.T @ y
     mean_x, mean_y = sum_x / n, sum_y / n
+    whole_x, rest_x = _two_sum(np.asarray(shift_x, np.float64), mean_x)
+    whole_y, rest_y = _two_sum(np.asarray(shift_y, np.float64), mean_y)
     return Moments(
         n,
-        mean_x + shift_x,
-        mean_y + shift_y,
+        whole_x,
+        whole_y,
+        rest_x,
+        rest_y,
         xx - n * np.outer(mean_x, mean_x),
         xy - n * np.outer(mean_x, mean_y),
         yy - n * np.outer(mean_y, mean_y),
         *scales,
     )
+
+
+def _two_sum(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+    """Return a + b, rounded, and what rounding left out (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
 
 
 def _dominant_mean(block: Embeddings) -> Embeddings:
