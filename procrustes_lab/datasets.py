@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
 LIBRARIES = {
     "numpy": "numpy",
@@ -104,13 +105,15 @@ def cached(
     label : str
         Opens the file's name.
     recipe : object
-        All that the content follows from; its ``repr`` completes the file's name.
+        All that the content follows from; its ``repr`` completes the file's name, together with
+        the processor kind that the linear algebra is tuned to: that decides the last bits.
     make : callable
         Makes the content where there is no file, or one that is damaged.
     data_home : path, optional
         See `data_folder`. Where it cannot be written, nothing is kept.
     """
-    name = hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
+    kinds = sorted({library.get("architecture", "") for library in threadpool_info()} - {""})
+    name = hashlib.sha256(repr((recipe, kinds)).encode()).hexdigest()[:16]
     path = data_folder(data_home) / f"{label}-{name}"
     with contextlib.suppress(OSError):
         digest, content = (kept := path.read_bytes())[:32], kept[32:]
