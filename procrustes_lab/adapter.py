@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from . import _archive
 from .alignment import FORMAT, Alignment
@@ -63,6 +65,8 @@ class Adapter:
         """
         with _archive.reading(path, "an adapter", _REMEDY) as fields:
             version, direction = fields["format"], fields.get("direction")
+            if (version, direction) == (FORMAT, DIRECTION):
+                return cls._from_fields(fields)
         name = os.fspath(path)
         if version != FORMAT:
             raise ValueError(
@@ -73,16 +77,15 @@ class Adapter:
                 f"{name} is a map without a direction, and may lead either way: {_REMEDY}, or use "
                 "it from Python by Alignment.load"
             )
-        if direction != DIRECTION:
-            raise ValueError(
-                f"{name} has the direction {direction!r}, not {DIRECTION!r}: {_REMEDY}"
-            )
-        with _archive.reading(path, "an adapter", _REMEDY) as fields:
-            alignment = Alignment.from_fields(fields)
-            known = Certificate.__dataclass_fields__
-            certificate = Certificate(**{field: fields[f"certificate_{field}"] for field in known})
-            hashes = fields["source_sha256"], fields["target_sha256"]
-            dims = fields["source_dim"], fields["target_dim"]
-            if alignment.map.shape != dims or not all(len(bytes.fromhex(h)) == 32 for h in hashes):
-                raise ValueError("sizes disagree, or a hash is none")
+        raise ValueError(f"{name} has the direction {direction!r}, not {DIRECTION!r}: {_REMEDY}")
+
+    @classmethod
+    def _from_fields(cls, fields: Mapping[str, Any]) -> Adapter:
+        alignment = Alignment.from_fields(fields)
+        known = Certificate.__dataclass_fields__
+        certificate = Certificate(**{field: fields[f"certificate_{field}"] for field in known})
+        hashes = fields["source_sha256"], fields["target_sha256"]
+        dims = fields["source_dim"], fields["target_dim"]
+        if alignment.map.shape != dims or not all(len(bytes.fromhex(h)) == 32 for h in hashes):
+            raise ValueError("sizes disagree, or a hash is none")
         return cls(alignment, certificate, *hashes)

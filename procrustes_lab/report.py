@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import tempfile
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from nbformat import NotebookNode
 
 from . import page, runner
+from ._archive import replacing
 from .files import FileError
 
 Name = str | os.PathLike[str]
@@ -82,27 +82,22 @@ def write_report(
             if made.exists() and made.samefile(path):
                 raise FileError(f"{made} would replace the input {path}; choose another output")
     template = next(path for path in _PLACES if path.is_file())
-    beside = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        beside.touch()  # or fail before any work is done
-        with tempfile.TemporaryDirectory(prefix="procrustes-lab-") as folder:
-            runner.run([template], Path(folder), parameters={**given, "seed": seed})
-            executed = Path(folder, "notebooks", template.name)
-            notebook = nbformat.read(executed, as_version=4)
-            _raise_failure(notebook)
-            now = datetime.now().astimezone().isoformat(" ", "minutes")
-            html, title = page.render(
-                notebook,
-                f"Made on {now} by Procrustes Lab {version('procrustes-lab')} with Python "
-                f"{platform.python_version()}.",
-            )
-            if keep_notebook:
-                shutil.copyfile(executed, beside)
-                os.replace(beside, kept)
-        beside.write_text(html, encoding="utf-8")
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+    # Opened first, so that a place that cannot be written fails before any work is done.
+    with replacing(target) as made_page, TemporaryDirectory(prefix="procrustes-lab-") as folder:
+        runner.run([template], Path(folder), parameters={**given, "seed": seed})
+        executed = Path(folder, "notebooks", template.name)
+        notebook = nbformat.read(executed, as_version=4)
+        _raise_failure(notebook)
+        now = datetime.now().astimezone().isoformat(" ", "minutes")
+        html, title = page.render(
+            notebook,
+            f"Made on {now} by Procrustes Lab {version('procrustes-lab')} with Python "
+            f"{platform.python_version()}.",
+        )
+        made_page.write(html.encode())
+        if keep_notebook:
+            with replacing(kept) as copy:
+                copy.write(executed.read_bytes())
     return title
 
 
