@@ -15,7 +15,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
+
+from ._archive import replacing
 
 LIBRARIES = {
     "numpy": "numpy",
@@ -120,22 +121,11 @@ def cached(
         if digest == hashlib.sha256(content).digest():
             return content
     content = make()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, hashlib.sha256(content).digest() + content)
+        with replacing(path) as file:  # no reader ever meets half a file
+            file.write(hashlib.sha256(content).digest() + content)
     return content
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside `path`, then rename, so that no reader ever meets half a file."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}-")
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
 
 
 def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:

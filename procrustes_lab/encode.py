@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import beir, datasets, retrieval
+from ._archive import replacing
 from ._validate import as_embeddings, reject_nonfinite
 
 FILES = ("documents.npz", "queries.npz")
@@ -80,7 +81,7 @@ def save_vectors(
         raise ValueError("names hold duplicates; expected a name of its own for every text")
     largest = np.abs(v).max(axis=1, keepdims=True)
     steps = np.rint(127 * (v / np.where(largest > 0, largest, 1))).astype(np.int8)
-    with Path(path).open("wb") as file:
+    with replacing(path) as file:
         np.savez_compressed(file, names=np.array(names), digests=_digests(texts), steps=steps)
 
 
