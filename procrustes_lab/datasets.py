@@ -6,6 +6,7 @@ and nothing is copied into this project.
 
 import ast
 import contextlib
+import gc
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -161,7 +162,8 @@ def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:
 
     def read() -> bytes:
         found = itertools.chain.from_iterable(map(read_docstrings, roots.values()))
-        return json.dumps(select(found)).encode()
+        with _collector_paused():
+            return json.dumps(select(found)).encode()
 
     recipe = versions, sys.version_info, Path(__file__).read_bytes()
     pairs = json.loads(cached("api-descriptions", recipe, read, data_home))
@@ -285,6 +287,18 @@ def split(n: int, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[
         raise ValueError(f"held_out is {held_out}; expected 1 to {n - 1}, as there are {n} objects")
     order = np.random.default_rng(seed).permutation(n)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare the garbage collector: syntax trees have no cycles, and millions of nodes to visit."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _root(library: str) -> Path | None:

@@ -286,6 +286,9 @@ def _score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Mat
 
 def _largest(scores: Matrix, k: int) -> Indices:
     """Return the columns of each row's k largest scores, ordered by score and then by column."""
+    if k == 1:
+        best: Indices = np.argmax(scores, axis=1, keepdims=True)
+        return best
     least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
     above, tied = scores > least, scores == least
     # Partitioning picks any of the tied columns; the lowest ones are wanted.
