@@ -167,7 +167,7 @@ def pair_retrieval(
 ) -> float:
     """Grade a map without labels, by whether a held-out source finds its own target.
 
-    The map is fitted on four fifths of the pairs. Each row of the other fifth (500 rows at the
+    The map is fitted on four fifths of the pairs. Each row of the other fifth (1,000 rows at the
     most) then searches all targets, those fitted on among them. Of more than `TRIAL` pairs, that
     many are drawn first. With `center`, the fitted pairs' means are subtracted.
 
@@ -178,7 +178,7 @@ def pair_retrieval(
     """
     x, y = as_pairs(X, Y)
     drawn = np.random.default_rng(seed).permutation(len(x))[:TRIAL]
-    held_out, fitted = np.split(drawn, [max(1, min(len(drawn) // 5, 500))])
+    held_out, fitted = np.split(drawn, [max(1, min(len(drawn) // 5, 1000))])
     rows = np.concatenate([np.sort(held_out), np.sort(fitted)])
     x, y = _in_range(x[rows]), _in_range(y[rows])
     asked = len(held_out)
