@@ -6,7 +6,7 @@ The floor of `align` is the bare product XᵀY and one SVD of it; that of `certi
 XᵀX, XᵀY and YᵀY and the eigenvalues of one symmetric matrix of order d_x + d_y. Every round times
 everything once, in turn, and a ratio is the median over the rounds: it holds although the
 machine's speed drifts. Prints Markdown. Some minutes on two cores that do nothing else; shapes such
-as 8192x4096x4096 take minutes each round.
+as 8192x4096x4096 take more than ten minutes each round, and most of them are qc-procrustes's.
 """
 
 import argparse
