@@ -25,7 +25,7 @@ import numpy as np
 import scipy
 from scipy.optimize import differential_evolution, minimize
 
-from procrustes_lab import families
+from procrustes_lab.lab import families
 
 Array = np.ndarray
 Size = tuple[int, int, int]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import procrustes_lab as pl
-from procrustes_lab import families
-from procrustes_lab.similarity import bures_similarity, cka, participation_ratios
+from procrustes_lab.core.similarity import bures_similarity, cka, participation_ratios
+from procrustes_lab.lab import families
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "break_the_bounds.py"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.testing.compare import compare_images
 
-from procrustes_lab import runner
+from procrustes_lab.lab import runner
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

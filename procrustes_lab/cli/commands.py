@@ -1,0 +1,259 @@
+"""The commands on a user's own files: `procrustes-lab certify | fit | apply | report`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from procrustes_lab import files
+from procrustes_lab.core.alignment import Alignment, align
+from procrustes_lab.core.certificate import Certificate, certify
+from procrustes_lab.core.moments import Moments
+from procrustes_lab.core.validate import Embeddings
+from procrustes_lab.files import outputs
+from procrustes_lab.files.adapter import DIRECTION, Adapter
+from procrustes_lab.files.formats import check_file
+from procrustes_lab.files.pairs import Block, FileError, Pairs
+
+IN_MEMORY = 2**28
+"""Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
+
+_File = click.Path(path_type=Path)
+T = TypeVar("T")
+
+
+@click.command("certify")
+@click.argument("old", type=_File)
+@click.argument("new", type=_File)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for a program.")
+def certify_command(old: Path, new: Path, as_json: bool) -> None:
+    """Print how closely an orthogonal map brings NEW vectors to OLD ones, with bounds.
+
+    Both are .npy, .npz, .parquet, .jsonl or .safetensors. Rows are matched by id if both files
+    have ids, and by position otherwise.
+    """
+    pairs = _read_pairs(old, new)
+    certificate = _measure(pairs)[1]
+    if as_json:
+        values = {name: _as_json(value) for name, value in vars(certificate).items()}
+        about = {"old": str(old), "new": str(new), "pairs": pairs.n, "by": pairs.by}
+        counts = {"only_old": pairs.only_old, "only_new": pairs.only_new}
+        click.echo(json.dumps({**about, **counts, "certificate": values}, indent=1))
+    else:
+        click.echo(f"{_matching(pairs)}\n\n{certificate}")
+
+
+@click.command("fit")
+@click.argument("old", type=_File)
+@click.argument("new", type=_File)
+@click.option("-o", "--output", type=_File, required=True, metavar="ADAPTER.npz")
+@click.option("--center", is_flag=True, help="Move each side's mean to the origin first.")
+@click.option(
+    "--whiten",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    metavar="B",
+    help="From 0, orthogonal, to 0.5, CCA; above 0 the map is no isometry.  [default: 0]",
+)
+def fit_command(old: Path, new: Path, output: Path, center: bool, whiten: float) -> None:
+    """Fit the map that carries NEW vectors into the space of OLD ones, and write it to a file.
+
+    With it, new queries search the old index, without embedding the old documents anew.
+    """
+    if output.suffix.lower() != ".npz":
+        raise FileError(f"{output} is to be an adapter; expected a name that ends in .npz")
+    _check_output(output, old, new)
+    pairs = _read_pairs(old, new)
+    alignment, certificate = _measure(pairs, center=center, whiten=whiten)
+    Adapter(alignment, certificate, files.sha256(new), files.sha256(old)).save(output)
+    click.echo(f"{_matching(pairs)}\n\n{alignment}\n")
+    least = min(alignment.map.shape)
+    if pairs.n < least:
+        click.echo(
+            f"Caution: {pairs.n:,} pairs show at most {pairs.n:,} of {least:,} directions; the map "
+            "is arbitrary in the others: give more pairs."
+        )
+    click.echo(f"Wrote {output} ({DIRECTION}).")
+
+
+@click.command("apply")
+@click.argument("adapter", type=_File)
+@click.argument("source", type=_File, metavar="IN")
+@click.argument("output", type=_File, metavar="OUT")
+def apply_command(adapter: Path, source: Path, output: Path) -> None:
+    """Carry the new vectors of IN into the old space by an ADAPTER, and write them to OUT.
+
+    OUT is .npy, .npz, .parquet or .jsonl: ids are kept, but .npy has no place for them. Numbers
+    stay as wide as they are in IN. Vectors are moved block by block, in little memory.
+    """
+    outputs.check_output(output)
+    _check_output(output, adapter, source)
+    fitted = Adapter.load(adapter)
+    if files.sha256(source) == fitted.target_sha256:
+        raise FileError(
+            f"{source} is the file of old vectors that {adapter} was fitted to; expected new "
+            "vectors: these are in the old space already"
+        )
+    dropped = output.suffix.lower() == ".npy"
+    n = with_ids = 0
+
+    def moved() -> Iterator[Block]:
+        nonlocal n, with_ids
+        for block in _progress(files.blocks(source), "moving", lambda block: len(block.rows)):
+            yield Block(
+                block.ids, _move(fitted.alignment, block, source, adapter, n), block.id_name
+            )
+            n += len(block.rows)
+            with_ids += block.ids is not None
+
+    outputs.write(output, moved())
+    note = f"; without their ids, which {output.suffix} cannot hold" if dropped and with_ids else ""
+    click.echo(
+        f"Wrote {n:,} vectors of {fitted.alignment.map.shape[1]} dimensions to {output}{note}."
+    )
+
+
+@click.command("report")
+@click.argument("old", type=_File, required=False)
+@click.argument("new", type=_File, required=False)
+@click.option(
+    "--queries", nargs=2, type=_File, metavar="OLDQ NEWQ", help="Queries, by both models."
+)
+@click.option("--qrels", type=_File, metavar="FILE", help="Which documents answer which query.")
+@click.option("--output", type=_File, default=Path("report.html"), show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is sampled.")
+@click.option("--keep-notebook", is_flag=True, help="Keep the executed notebook beside the page.")
+def report_command(
+    old: Path | None,
+    new: Path | None,
+    queries: tuple[Path, Path] | None,
+    qrels: Path | None,
+    output: Path,
+    seed: int,
+    keep_notebook: bool,
+) -> None:
+    """Write a page that says whether the OLD index can be kept for NEW queries.
+
+    The page is one file, with everything that it shows in it. Without OLD and NEW it is an example.
+    """
+    vectors = [path for path in (old, new, *(queries or ())) if path is not None]
+    _check_output(output, *vectors, *([qrels] if qrels else []))
+    for path in vectors:
+        check_file(path)
+    from procrustes_lab.report.write import write_report
+
+    verdict = write_report(
+        *(old, new, output), queries=queries, qrels=qrels, seed=seed, keep_notebook=keep_notebook
+    )
+    click.echo(f"{verdict}\nWrote {output}.")
+
+
+COMMANDS = (certify_command, fit_command, apply_command, report_command)
+
+
+def _read_pairs(old: Path, new: Path) -> Pairs:
+    with tqdm(desc="reading", unit=" rows", unit_scale=True, leave=False, disable=None) as bar:
+        pairs = files.join(files.read(new, bar.update), files.read(old, bar.update))
+    if pairs.n < 2:
+        raise FileError(f"{new} and {old} have 1 object in common; expected at least 2")
+    return pairs
+
+
+def _measure(pairs: Pairs, **options: Any) -> tuple[Alignment, Certificate]:
+    """Return the map and the certificate of all pairs."""
+    width = pairs.new.rows.shape[1] + pairs.old.rows.shape[1]
+    if 8 * pairs.n * width <= IN_MEMORY:
+        x, y = pairs.take(np.arange(pairs.n))
+        _reject_zero(pairs, bool(x.any()), bool(y.any()))
+        return align(x, y, **options), certify(x, y)
+    bar = _progress(pairs.batches(), "measuring", lambda batch: len(batch[0]), pairs.n)
+    with closing(bar) as batches:  # before anything else is printed
+        moments = Moments.from_batches(batches)
+    cross = moments.cross()
+    _reject_zero(pairs, cross.source_energy > 0, cross.target_energy > 0)
+    return align(moments, **options), certify(moments)
+
+
+def _reject_zero(pairs: Pairs, new: bool, old: bool) -> None:
+    for side, nonzero in ((pairs.new, new), (pairs.old, old)):
+        if not nonzero:
+            raise FileError(
+                f"{side.path} has nothing but zeros in the rows that are paired; expected "
+                "embeddings: compute them again"
+            )
+
+
+def _move(
+    alignment: Alignment, block: Block, source: Path, adapter: Path, first_row: int
+) -> Embeddings:
+    """Return a block in the old space, as wide numbers as it has."""
+    d_x, d_y = alignment.map.shape
+    if block.rows.shape[1] != d_x:
+        hint = " (they may be old ones already)" if block.rows.shape[1] == d_y else ""
+        raise FileError(
+            f"{source} has vectors of {block.rows.shape[1]} dimensions{hint}; {adapter} takes "
+            f"{d_x} and gives {d_y}: expected vectors of the new model"
+        )
+    with np.errstate(over="ignore"):
+        moved = alignment.apply(block.rows).astype(block.rows.dtype)
+    bad = ~np.isfinite(moved).all(axis=1)
+    if bad.any():
+        raise FileError(
+            f"{source} has so long a vector in row {first_row + int(bad.argmax())} that it leaves "
+            f"the range of {moved.dtype} in the old space; scale it, or save the file as float64"
+        )
+    return moved
+
+
+def _check_output(output: Path, *inputs: Path) -> None:
+    """Refuse, before any work is done, an output that is an input or cannot be made."""
+    for path in inputs:
+        if path.exists() and output.exists() and output.samefile(path):
+            raise FileError(f"{output} would replace the input {path}; choose another output")
+    folder = output.absolute().parent
+    if not folder.is_dir():
+        raise FileError(f"there is no folder {folder} to write {output.name} into; make it first")
+    if output.exists() and not output.is_file():
+        raise FileError(f"{output} is no regular file; expected the name of a file to write")
+    if not os.access(folder, os.W_OK):
+        raise FileError(f"{folder} is read-only; choose another place for {output.name}")
+
+
+def _matching(pairs: Pairs) -> str:
+    """Return a sentence on how the rows were matched."""
+    new, old = pairs.new, pairs.old
+    if pairs.by == "id":
+        sentence = (
+            f"{pairs.n:,} pairs by id ({old.id_name} in {old.path}, {new.id_name} in {new.path})"
+        )
+        if pairs.only_old or pairs.only_new:
+            sentence += f"; {pairs.only_old:,} only in {old.path}, {pairs.only_new:,} in {new.path}"
+        return f"{sentence}."
+    one = [side.path for side in (old, new) if side.ids is None]
+    reason = f" (there are no ids in {one[0]})" if len(one) == 1 else ""
+    return f"{pairs.n:,} pairs by position{reason}: row i of both must be the same object."
+
+
+def _as_json(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _progress(
+    items: Iterable[T], verb: str, size: Any, total: int | None = None
+) -> Generator[T, None, None]:
+    """Yield items, with a bar of their sizes on a terminal."""
+    with tqdm(
+        total=total, desc=verb, unit=" rows", unit_scale=True, leave=False, disable=None
+    ) as bar:
+        for item in items:
+            yield item
+            bar.update(size(item))

@@ -1,0 +1,229 @@
+"""The command line: `procrustes-lab run | refresh | certify | fit | apply | report`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+try:
+    import click
+
+    from .commands import COMMANDS
+except ModuleNotFoundError:
+    sys.exit("procrustes-lab needs packages beyond numpy: pip install 'procrustes-lab[lab]'")
+
+if TYPE_CHECKING:
+    from procrustes_lab.lab.runner import Result
+
+_FOLDER = Path("notebooks")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.version_option(package_name="procrustes-lab", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Run the laboratory of aligning embedding models."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _jobs_option(command: Any) -> Any:
+    return click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Execute N notebooks at a time.  [default: one for every two cores]",
+    )(command)
+
+
+@cli.command()
+@click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
+@_jobs_option
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder to write into.",
+)
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set a parameter of the notebooks that have it; may be given again.",
+)
+def run(
+    notebooks: tuple[str, ...],
+    jobs: int | None,
+    output: Path,
+    parameters: tuple[tuple[str, str], ...],
+) -> int:
+    """Execute notebooks, check their claims, and write an index of both.
+
+    A NOTEBOOK is a file, or the name of one in the folder `notebooks`, such as 01_the_bound;
+    without any, all in that folder are executed. They are left as they are: the executed copies,
+    figures, claims.json and index.html go to the output folder.
+    """
+    from procrustes_lab.lab import runner
+
+    chosen = _find(notebooks)
+    values = _parse(parameters, chosen)
+    results = runner.run(chosen, output, jobs=jobs or runner.default_jobs(), parameters=values)
+    _report(results, f"partial copy in {output / 'notebooks'}")
+    click.echo(f"\nLook at {output / 'index.html'}: the notebooks, and every claim.")
+    return int(any(result.failure for result in results))
+
+
+@cli.command()
+@click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
+@_jobs_option
+def refresh(notebooks: tuple[str, ...], jobs: int | None) -> int:
+    """Execute notebooks in place, and rewrite their figures in the folder figures.
+
+    A notebook that fails is left as it was.
+    """
+    from procrustes_lab.lab import runner
+
+    chosen = _find(notebooks)
+    if len({path.parent.resolve() for path in chosen}) > 1:
+        raise click.UsageError("the notebooks are in several folders: refresh one at a time")
+    results = runner.refresh(chosen, Path("figures"), jobs=jobs or runner.default_jobs())
+    _report(results, "left as it was")
+    return int(any(result.failure for result in results))
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; every way it can fail ends in one sentence and an exit code.
+
+    0: done. 1: a notebook failed. 2: wrong use or bad input. 130: interrupted. 143: terminated.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal has an arrow
+    try:
+        with _orderly_end():
+            sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted: nothing is left running, and no file was changed", 130)
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is missing: pip install 'procrustes-lab[lab]'", 2)
+    except FileNotFoundError as error:
+        _fail(f"{error.filename} does not exist: check its name", 2)
+    except OSError as error:
+        if error.errno and not error.filename:
+            # What could not be written must not be tried again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        place = error.filename or "standard output"
+        _fail(f"{place}: {error.strerror}" if error.errno else str(error), 2)
+    except ValueError as error:
+        _fail(str(error), 2)
+    except MemoryError:
+        _fail("this does not fit in memory: .npy files need the least, as they are mapped", 2)
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does: after removing what is half written."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _fail(sentence: str, code: int) -> None:
+    """Print one line, whatever names of files and ids are in it."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
+    click.echo(f"procrustes-lab: {line}", err=True)
+    sys.exit(code)
+
+
+def _find(names: tuple[str, ...]) -> list[Path]:
+    """Return the notebooks that `names` mean: files, or names in the folder of notebooks."""
+    import nbformat
+
+    here = sorted(_FOLDER.glob("*.ipynb"))
+    if not names and not here:
+        raise click.UsageError(
+            f"there are no notebooks in {_FOLDER.absolute()}: change to a checkout of Procrustes "
+            "Lab, or name the notebooks to run"
+        )
+    by_name = {path.stem: path for path in here}
+    found: dict[str, Path] = {}
+    for name in names or by_name:
+        path = Path(name) if Path(name).is_file() else by_name.get(name.removesuffix(".ipynb"))
+        if path is None:
+            known = f"those in {_FOLDER} are {', '.join(by_name)}" if by_name else "nor a folder"
+            raise click.UsageError(f"there is no notebook {name!r}: {known}")
+        if not path.samefile(found.setdefault(path.stem, path)):
+            raise click.UsageError(
+                f"{found[path.stem]} and {path} have the same name: run one at a time"
+            )
+        try:
+            nbformat.validate(nbformat.read(path, as_version=4))
+        except (
+            *(nbformat.reader.NotJSONError, nbformat.ValidationError, nbformat.NBFormatError),
+            *(UnicodeError, AttributeError, KeyError, TypeError),  # JSON, but of another kind
+        ) as error:
+            raise click.UsageError(f"{path} is not a notebook: it cannot be read as one") from error
+    return list(found.values())
+
+
+def _parse(parameters: tuple[tuple[str, str], ...], notebooks: list[Path]) -> dict[str, Any]:
+    """Return the parameters with typed values, after looking up which notebooks have them."""
+    from procrustes_lab.lab.runner import parameter_names
+
+    names = {path.stem: parameter_names(path) for path in notebooks} if parameters else {}
+    for name, _ in parameters:
+        without = [stem for stem, known in names.items() if name not in known]
+        if len(without) == len(names):
+            known = ", ".join(sorted({name for known in names.values() for name in known}))
+            raise click.UsageError(
+                f"no chosen notebook has a parameter {name!r}: they have {known or 'none'}"
+            )
+        if without:
+            click.echo(f"{', '.join(without)}: no parameter {name!r}, so not set there", err=True)
+    return {name: _typed(value) for name, value in parameters}
+
+
+def _typed(value: str) -> bool | int | float | str | None:
+    """Return what papermill's own -p makes of a value."""
+    words = {"True": True, "False": False, "None": None}
+    if value in words:
+        return words[value]
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(value)
+    return value
+
+
+def _report(results: list[Result], kept: str) -> None:
+    """Print what came of each notebook as a table, and the failures below it."""
+    width = max(len("notebook"), *(len(result.name) for result in results))
+    click.echo(f"\n{'notebook':<{width}}  seconds  claims held / checked")
+    for result in results:
+        held = f"{result.held} / {len(result.claims)}"
+        click.echo(f"{result.name:<{width}}  {result.seconds:7.1f}  {held:>21}")
+    failures = [f"{r.name} failed in {r.failure} ({kept})" for r in results if r.failure]
+    if failures:
+        click.echo("\n" + "\n".join(failures))

@@ -1,0 +1,287 @@
+"""Two-sided certificates: how close two spaces can be brought, and between which bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg.lapack import dpstrf
+
+from . import lens
+from .alignment import polar
+from .moments import Matrix, Moments, moments_of, product_type
+from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
+
+EPSILON = float(np.finfo(float).eps)
+
+SMALL = 1e8
+"""Arithmetic, n (d_x + d_y)², below which a QR factorisation costs nothing to speak of."""
+
+
+@dataclass(frozen=True, repr=False)
+class Certificate:
+    """How close an orthogonal map brings two spaces, and what their dot products say about it.
+
+    Every value is per object: norms and squared distances of the sets, divided by n. With
+    G = XXᵀ, H = YYᵀ and D = G − H, never formed:
+
+    Attributes
+    ----------
+    n, source_dim, target_dim : int
+        Number of pairs, and the two dimensions.
+    method : str
+        How it was computed: from "moments", or by "QR" of [X Y], which resolves more.
+    energy : float
+        t/n, mean squared length of a source row plus that of a target row; 2 for unit vectors.
+    delta : float
+        δ = ‖D‖_F / n, root mean square disagreement of a dot product.
+    nuclear : float
+        Δ/n = ‖D‖_* / n.
+    error : float
+        p²/n, mean squared distance between matched rows after the best orthogonal map, the
+        narrower side padded with zeros.
+    lower, upper : float
+        The lens (T2): t − √(t² − Δ²) <= p² <= Δ. Fuchs & van de Graaf (1999),
+        doi:10.1109/18.761271, for states; Powers & Størmer (1970), doi:10.1007/BF01645492.
+    theorem : float
+        √(2 max(d_x, d_y)) δ: T1, Maystre et al. (2025), arXiv:2510.13406.
+    rank_aware : float
+        √min(n, d_x + d_y) δ: T1′, the same with the rank counted better.
+    lipschitz : float
+        2ε² / σ² / n, where σ is the least singular value of XW + Y, W the best map and the
+        narrower side padded with zeros (T3): linear in ε as long as σ is. Follows from
+        ε² = ½ tr(PᵀP SᵀS) + ½‖XᵀX − YᵀY‖_F² after aligning, P = X − Y and S = X + Y. Infinite
+        where σ is 0 to rounding. Attained by directions of one length, all turned by one angle.
+    floor : float
+        ε² / (‖X‖₂ + ‖Y‖₂)² / n (T4): no small error without a small δ.
+    resolution : float
+        By how much rounding may have changed `delta`. Where `delta` is less, its true value is
+        anything from 0 to `resolution`.
+    """
+
+    n: int
+    source_dim: int
+    target_dim: int
+    method: str
+    energy: float
+    delta: float
+    nuclear: float
+    error: float
+    lower: float
+    upper: float
+    theorem: float
+    rank_aware: float
+    lipschitz: float
+    floor: float
+    resolution: float
+
+    def __repr__(self) -> str:
+        lines = (f"  {name:<11}{value:>10}   {meaning}" for name, value, meaning in self._summary())
+        return "\n".join([self._title(), *lines])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{value}</td><td style='text-align:left'>{meaning}</td></tr>"
+            for name, value, meaning in self._summary()
+        )
+        picture = lens.svg(*self.lens_point) if self.energy > 0 else ""
+        return (
+            "<div style='display:flex;flex-wrap:wrap;align-items:center;gap:1.5em'>"
+            f"<table><caption>{self._title()}</caption>{rows}</table>{picture}</div>"
+        )
+
+    @property
+    def lens_point(self) -> tuple[float, float]:
+        """Δ/t and p²/t, both in [0, 1]: where the pair stands in the lens."""
+        return (self.nuclear / self.energy, self.error / self.energy) if self.energy else (0.0, 0.0)
+
+    @property
+    def best_upper(self) -> float:
+        """The least of all upper bounds on `error`: `upper` or `lipschitz`.
+
+        The others are never less than `upper`. D has at most min(n, d_x + d_y) nonzero
+        eigenvalues, so Δ = ‖D‖_* ≤ √min(n, d_x + d_y) ε by the Cauchy–Schwarz inequality, which
+        is `rank_aware`; and d_x + d_y ≤ 2 max(d_x, d_y), which makes it at most `theorem`.
+        """
+        return min(self.upper, self.lipschitz)
+
+    def _title(self) -> str:
+        return (
+            f"Certificate of {self.n:,} pairs, {self.source_dim} → {self.target_dim} dimensions "
+            "(per object)"
+        )
+
+    def _summary(self) -> list[tuple[str, str, str]]:
+        resolved = self.delta >= self.resolution
+        delta = f"{self.delta:.4g}" if resolved else f"< {self.resolution:.1g}"
+        return [
+            ("energy", f"{self.energy:.4g}", "squared length of both vectors of a pair together"),
+            ("delta", delta, "root mean square disagreement of a dot product"),
+            ("nuclear", f"{self.nuclear:.4g}", "nuclear norm of all those disagreements"),
+            ("error", f"{self.error:.4g}", "squared distance left by the best orthogonal map"),
+            ("lower", f"{self.lower:.4g}", "it cannot be less (T2)"),
+            ("upper", f"{self.upper:.4g}", "it cannot be more (T2)"),
+            ("floor", f"{self.floor:.4g}", "nor less than this (T4)"),
+            ("rank_aware", f"{self.rank_aware:.4g}", "nor more than this (T1′, from delta alone)"),
+            ("theorem", f"{self.theorem:.4g}", "nor this (T1, the paper's bound)"),
+            ("lipschitz", f"{self.lipschitz:.4g}", "nor this (T3, if well conditioned)"),
+        ]
+
+
+def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
+    """Measure how closely two spaces can be aligned, and bound it from both sides.
+
+    O(n d²) time and O(d²) memory beyond the inputs.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d_x), or Moments
+        Source embeddings, one row per object; or the moments of the pairs, without Y.
+    Y : array_like, shape (n, d_y)
+        Target embeddings; row i is the same object as row i of X.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the inputs are not two finite matrices of real numbers with equally many rows.
+
+    Notes
+    -----
+    From moments alone, δ is known to about 1e-8 of ‖G‖ and no better: `resolution` says so.
+    Given the arrays, so small a value is taken from a QR factorisation of [X Y] instead, which
+    costs more and is good to about 1e-14; `method` says which it was.
+
+    Examples
+    --------
+    >>> import numpy as np, procrustes_lab as pl
+    >>> certificate = pl.certify(np.eye(4)[:, :2], np.eye(4)[:, 2:])
+    >>> round(certificate.error, 9), round(certificate.theorem, 9)
+    (1.0, 1.0)
+    """
+    if isinstance(X, Moments):
+        if Y is not None:
+            raise TypeError("X is the moments of both sides; expected no Y beside it")
+        return _from_moments(X)[0]
+    if Y is None:
+        raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
+    x, y = as_pairs(X, Y)
+    if len(x) * (x.shape[1] + y.shape[1]) ** 2 < SMALL:
+        return _from_qr(x, y)[0]
+    dtype = product_type(x, y)
+    moments = moments_of(x, y, dtype, about_mean=False)
+    certificate, left = _from_moments(moments, float(np.finfo(dtype).eps))
+    if dtype is np.float32 and left < 0.05:
+        certificate, left = _from_moments(moments_of(x, y, about_mean=False))
+    return certificate if left > 1e-6 else _from_qr(x, y)[0]
+
+
+def _from_moments(moments: Moments, epsilon: float = EPSILON) -> tuple[Certificate, float]:
+    """Certificate of the factor R of a Cholesky factorisation [X Y]ᵀ[X Y] = RᵀR.
+
+    The products are taken to carry a relative error of a few `epsilon`.
+    """
+    unit = max(moments.source_scale, moments.target_scale)
+    x, y = moments.source_scale / unit, moments.target_scale / unit
+    xx, xy, yy = moments.products()
+    joint = np.block([[xx * (x * x), xy * (x * y)], [xy.T * (x * y), yy * (y * y)]])
+    # Squares of the squares must stay in range too.
+    root = 2.0 ** (np.frexp(joint.diagonal().max())[1] // 2)
+    joint, unit = joint / root / root, unit * root
+    factor = _cholesky(joint)[: moments.n]  # rounding must not make more rows than there were
+    sides = factor[:, : len(xx)], factor[:, len(xx) :]
+    return _measure(*sides, moments.n, unit, "moments", 0.0, 16 * epsilon)
+
+
+def _cholesky(matrix: Matrix) -> Matrix:
+    """Return R with RᵀR = `matrix`, which is positive semidefinite up to rounding."""
+    try:
+        R = np.asarray(np.linalg.cholesky(matrix, upper=True))
+    except np.linalg.LinAlgError:
+        return _pivoted_cholesky(matrix)
+    well_conditioned = R.diagonal().min() ** 2 > 1e-10 * matrix.diagonal().max()
+    return R if well_conditioned else _pivoted_cholesky(matrix)
+
+
+def _pivoted_cholesky(matrix: Matrix) -> Matrix:
+    U, pivots, rank, _ = dpstrf(matrix, tol=EPSILON * matrix.diagonal().max())
+    R = np.zeros((max(rank, 1), len(matrix)))
+    R[:rank, pivots - 1] = np.triu(U)[:rank]
+    return R
+
+
+def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
+    """Certificate of the factor R of a QR factorisation of [X Y], taken block by block."""
+    d_x, width = X.shape[1], X.shape[1] + Y.shape[1]
+    factor = np.empty((0, width))
+    with np.errstate(all="ignore"):
+        for start in range(0, len(X), 4 * width):
+            rows = slice(start, start + 4 * width)
+            block = np.hstack([X[rows], Y[rows]], dtype=np.float64)
+            factor = np.asarray(np.linalg.qr(np.vstack([factor, block]), mode="r"))
+    if not np.isfinite(factor).all():
+        reject_nonfinite(X, SOURCE)
+        reject_nonfinite(Y, TARGET)
+    largest = np.abs(factor).max()
+    unit = 2.0 ** np.frexp(largest)[1] if largest else 1.0
+    factor = factor / unit
+    blocks = 1 + len(X) // (4 * width)
+    sides = factor[:, :d_x], factor[:, d_x:]
+    return _measure(*sides, len(X), unit, "QR", 16 * EPSILON * np.sqrt(blocks), 0.0)
+
+
+def _measure(
+    X: Matrix, Y: Matrix, n: int, unit: float, method: str, of_epsilon: float, of_square: float
+) -> tuple[Certificate, float]:
+    """Certificate of n pairs that have the same moments as these few rows, times `unit`.
+
+    Rounding has changed ε by no more than `of_epsilon`, or ε² by no more than `of_square`, of
+    (‖G‖² + ‖H‖²)^½ and of its square. Also returns the smaller share that is left of p² and of
+    ε² when the energies they are the difference of have cancelled.
+    """
+    (_, d_x), (_, d_y) = X.shape, Y.shape
+    W, _ = polar(X.T @ Y)
+    x, y = (X @ W, Y) if d_x <= d_y else (X, Y @ W.T)
+    P, S = x - y, x + y
+    PS = P @ S.T
+    eigenvalues = np.linalg.eigvalsh(PS + PS.T) / 2  # of D = (PSᵀ + SPᵀ)/2
+    squared, nuclear = float(np.vdot(eigenvalues, eigenvalues)), float(np.abs(eigenvalues).sum())
+    energy, error = float(np.vdot(x, x) + np.vdot(y, y)), float(np.vdot(P, P))
+    xx, yy, ss = X.T @ X, Y.T @ Y, S.T @ S
+    spectra = [np.maximum(np.linalg.eigvalsh(a), 0.0) for a in (xx, yy, ss)]
+    least, most = spectra[2][0], spectra[2][-1]
+    largest = (np.sqrt(spectra[0][-1]) + np.sqrt(spectra[1][-1])) ** 2
+    delta = np.sqrt(squared)
+    singular = least <= len(ss) * EPSILON * most
+
+    # Rounding must not print a bound on the wrong side of the error; a real violation may.
+    # The lower side of the lens is vertical at its tip, so there it takes on more of it.
+    slack = 64 * (d_x + d_y) * EPSILON * energy
+    root = np.sqrt(max((energy - nuclear) * (energy + nuclear), 0.0))
+    steep = min(np.sqrt(2 * energy * slack), energy * slack / root if root else np.inf)
+    lower = _at_most(float(lens.lower(nuclear, energy)), error, slack + steep)
+    floor = _at_most(squared / largest if largest else 0.0, error, slack)
+    upper = -_at_most(-nuclear, -error, slack)
+    rank_aware = -_at_most(-np.sqrt(min(n, d_x + d_y)) * delta, -upper, slack)
+    theorem = -_at_most(-np.sqrt(2 * max(d_x, d_y)) * delta, -rank_aware, slack)
+    lipschitz = np.inf if singular else -_at_most(-2 * squared / least, -error, slack)
+
+    grams = float(np.vdot(xx, xx) + np.vdot(yy, yy))
+    root_square = np.sqrt(of_square * grams)
+    resolution = of_epsilon * np.sqrt(grams)
+    if root_square:
+        resolution += root_square * (root_square / max(delta, root_square))
+
+    values = (energy, delta, nuclear, error, lower, upper, theorem, rank_aware, lipschitz, floor)
+    per_object = (float(value / n * unit**2) for value in (*values, resolution))
+    certificate = Certificate(n, d_x, d_y, method, *per_object)
+    left = min(error / energy, squared / grams) if grams else 1.0
+    return certificate, left
+
+
+def _at_most(value: float, limit: float, slack: float) -> float:
+    return min(value, limit) if value <= limit + slack else value

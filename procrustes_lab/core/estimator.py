@@ -1,0 +1,120 @@
+"""A scikit-learn estimator around `align`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .alignment import align
+from .moments import Matrix
+from .validate import as_pairs, reject_nonfinite
+
+
+class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Carry source embeddings into a target space by the best orthogonal map.
+
+    Where other estimators take labels, y is the target embedding set: row i of X and of y
+    are the same object in the two spaces.
+
+    Parameters
+    ----------
+    center : bool
+        Whether to subtract each side's mean first (and add the target's back).
+    scale : bool
+        Whether to fit one factor by which the aligned vectors are stretched.
+    whiten : float in [0, 0.5] or "auto"
+        How far to go from Procrustes (0) to CCA (0.5). With "auto", pairs that are held out choose;
+        ``alignment_.whiten`` holds the choice.
+
+    Attributes
+    ----------
+    alignment_ : Alignment
+        The fitted map.
+    n_features_in_ : int
+        d_x, the dimension of the source space.
+
+    See Also
+    --------
+    procrustes_lab.align : the same as a function, with the references.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from procrustes_lab import ProcrustesAligner
+    >>> X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> Y = X[:, ::-1]
+    >>> bool(np.allclose(ProcrustesAligner().fit(X, Y).transform(X), Y))
+    True
+    """
+
+    def __init__(
+        self,
+        center: bool = False,
+        scale: bool = False,
+        whiten: float | Literal["auto"] = 0.0,
+    ) -> None:
+        self.center = center
+        self.scale = scale
+        self.whiten = whiten
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit the map on pairs.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d_x)
+            Source embeddings.
+        y : array_like, shape (n, d_y) or (n,)
+            Target embeddings of the same objects.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `align`.
+        """
+        X, y = validate_data(
+            self, X, y, multi_output=True, y_numeric=True, dtype=[np.float64, np.float32]
+        )
+        target: Any = y
+        self.alignment_ = align(
+            X,
+            target[:, None] if target.ndim == 1 else target,
+            center=self.center,
+            scale=self.scale,
+            whiten=self.whiten,
+        )
+        return self
+
+    def transform(self, X: ArrayLike) -> Matrix:
+        """Carry X, shape (k, d_x), into the target space, shape (k, d_y)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self.alignment_.apply(X)
+
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
+        """Return minus the mean squared distance of aligned X from y: higher is better."""
+        aligned = self.transform(X)
+        target = np.asarray(y)
+        _, target = as_pairs(aligned, target[:, None] if target.ndim == 1 else target, "X", "y")
+        if target.shape != aligned.shape:
+            raise ValueError(
+                f"y has {target.shape[1]} columns; this map gives {aligned.shape[1]} dimensions"
+            )
+        reject_nonfinite(target, "y")
+        residual = aligned - target
+        return -float(np.vdot(residual, residual)) / len(residual)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.alignment_.map.shape[1])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Any = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,174 @@
+"""How similar two spaces are, by the measures that others use: all of them from the moments.
+
+With the rows of X and Y centred unless ``center=False``, every measure here is left alone by
+rotations and by a change of scale of either side, and needs O(n d²) time and O(d²) memory:
+
+- CKA, or the RV coefficient:  ‖XᵀY‖_F² / (‖XᵀX‖_F ‖YᵀY‖_F);
+- normalised Bures similarity:  ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F).
+
+They bound each other. Write c and F for the two, d for the larger dimension, and R for the
+geometric mean of the two participation ratios; then
+
+    F² / (d − (d − 1) F²) ≤ c ≤ d F²               where F ≤ 1/d,
+                          ≤ F² / (F² + (1 − F)²/(d − 1))  elsewhere,
+    c / R ≤ F² ≤ 1 − (1 − c) / R.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .moments import Matrix, Moments, moments_of
+from .validate import SOURCE, TARGET, as_pairs
+
+
+def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True) -> float:
+    """Linear centred kernel alignment: the cosine between the two Gram matrices.
+
+    With centring it is the RV coefficient of Robert and Escoufier. If both Gram matrices are
+    scaled to Frobenius norm 1, their discrepancy is ε² = 2(1 − CKA).
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d_x), or Moments
+        Source embeddings, one row per object; or the moments of the pairs, without Y.
+    Y : array_like, shape (n, d_y)
+        Target embeddings; row i is the same object as row i of X.
+    center : bool
+        Whether to subtract each side's mean first.
+
+    Returns
+    -------
+    float
+        From 0, no direction in common, to 1, equal up to a rotation and a scale.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the inputs are not two finite matrices of real numbers with equally many rows, or
+        nothing is left of a side: all its rows are equal, or zero if not centred.
+
+    References
+    ----------
+    Kornblith, Norouzi, Lee & Hinton (2019), arXiv:1905.00414; Robert & Escoufier (1976),
+    doi:10.2307/2347233.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from procrustes_lab.similarity import cka
+    >>> round(cka(np.eye(4)[:, :2], np.eye(4)[:, 1:3], center=False), 9)
+    0.5
+    """
+    xx, xy, yy = _products(X, Y, center)
+    return min(float(np.vdot(xy, xy) / (np.linalg.norm(xx) * np.linalg.norm(yy))), 1.0)
+
+
+def bures_similarity(
+    X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True
+) -> float:
+    """Normalised Bures similarity: the fidelity of the two Gram matrices scaled to trace 1.
+
+    It is the mean cosine, weighted by length, between matched rows after the best orthogonal
+    map, and the cosine of the Riemannian shape distance (Harvey, Larsen & Williams, 2023). For
+    sides of equal energy, p²/t = 1 − this.
+
+    Parameters, result and exceptions are those of `cka`.
+
+    References
+    ----------
+    Harvey, Larsen & Williams (2023), arXiv:2311.11436; Bhatia, Jain & Lim (2019),
+    doi:10.1016/j.exmath.2018.01.002.
+    """
+    _, xy, _ = _products(X, Y, center)
+    return min(float(np.linalg.svd(xy, compute_uv=False).sum()), 1.0)
+
+
+def procrustes_distance(
+    X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True
+) -> float:
+    """Procrustes distance of the two sets, each scaled to Frobenius norm 1: √(2 − 2F).
+
+    A metric between shapes (Williams et al., 2021), from 0 to √2. Below about 1e-7 it is rounding.
+
+    Parameters and exceptions are those of `cka`.
+
+    References
+    ----------
+    Williams, Kunz, Kornblith & Linderman (2021), arXiv:2110.14739; Schönemann (1966),
+    doi:10.1007/BF02289451.
+    """
+    return float(np.sqrt(2.0 - 2.0 * bures_similarity(X, Y, center=center)))
+
+
+class Range(NamedTuple):
+    """The least and the greatest value that a measure can have."""
+
+    least: float
+    most: float
+
+
+def cka_range(bures: float, dimension: int) -> Range:
+    """Where CKA can be, given the normalised Bures similarity F and the larger dimension.
+
+    The greatest value is attained, in every dimension; the least is attained in dimensions 1
+    and 2, and at F = 0 and 1.
+
+    Parameters
+    ----------
+    bures : float in [0, 1]
+    dimension : int
+        max(d_x, d_y), or any bound on the ranks of both sides.
+
+    Raises
+    ------
+    ValueError
+        If `bures` is outside [0, 1], or `dimension` is less than 1.
+    """
+    if not 0.0 <= bures <= 1.0:
+        raise ValueError(f"bures is {bures}; expected a similarity from 0 to 1")
+    if dimension < 1:
+        raise ValueError(f"dimension is {dimension}; expected at least 1")
+    F2 = bures**2
+    least = F2 / (dimension - (dimension - 1) * F2)
+    if bures * dimension <= 1.0 or dimension == 1:
+        return Range(least, dimension * F2)
+    return Range(least, F2 / (F2 + (1.0 - bures) ** 2 / (dimension - 1)))
+
+
+def participation_ratios(
+    X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True
+) -> tuple[float, float]:
+    """Effective dimension of each side: (tr C)² / tr C² for its second moment C.
+
+    From 1 if one direction holds all the energy to the dimension if all hold the same.
+
+    Parameters and exceptions are those of `cka`.
+    """
+    xx, _, yy = _products(X, Y, center)
+    return float(1.0 / np.vdot(xx, xx)), float(1.0 / np.vdot(yy, yy))
+
+
+def _products(
+    X: ArrayLike | Moments, Y: ArrayLike | None, center: bool
+) -> tuple[Matrix, Matrix, Matrix]:
+    """XᵀX, XᵀY and YᵀY, of sides scaled to Frobenius norm 1."""
+    if isinstance(X, Moments):
+        if Y is not None:
+            raise TypeError("X is the moments of both sides; expected no Y beside it")
+        moments = X
+    elif Y is None:
+        raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
+    else:
+        moments = moments_of(*as_pairs(X, Y))
+    xx, xy, yy = (moments.centred() if center else moments).products()
+    wholes = moments.products()
+    for name, part, whole in ((SOURCE, xx, wholes[0]), (TARGET, yy, wholes[2])):
+        if np.trace(part) <= 1e-28 * np.trace(whole):
+            found = "rows that are all equal" if center and whole.any() else "no row but zeros"
+            raise ValueError(f"{name} has {found}; expected rows that differ, to compare them")
+    source, target = np.sqrt(np.trace(xx)), np.sqrt(np.trace(yy))
+    return xx / source / source, xy / source / target, yy / target / target

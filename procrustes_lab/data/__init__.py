@@ -1,0 +1,1 @@
+"""Everything real: texts, judgements, networks' vectors, recommenders and glyphs."""

@@ -1,0 +1,293 @@
+"""Collections in the format of BEIR: documents, queries, and judgements of which answers which.
+
+Thakur, Reimers, Rücklé, Srivastava and Gurevych (2021), "BEIR: a heterogeneous benchmark for
+zero-shot evaluation of information retrieval models", arXiv:2104.08663.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from procrustes_lab.search import retrieval
+
+from .cache import Folder
+from .datasets import ApiDescriptions
+
+METRICS = ("ndcg_cut_10", "recall_100", "recip_rank")
+"""What `evaluate` measures, by trec_eval's names: nDCG@10, recall@100, reciprocal rank."""
+
+HEADING = ["query-id", "corpus-id", "score"]
+
+
+@dataclass(frozen=True, repr=False)
+class Collection:
+    """Texts to search, texts to search for, and what counts as found.
+
+    Attributes
+    ----------
+    document_ids, documents : tuple of str
+        Row i of both is one document; its text opens with its title, if it has one.
+    query_ids, queries : tuple of str
+        Row j of both is one query. Every query has at least one relevant document.
+    judgements : tuple of dict
+        For query j, the grade of each judged document by its row; 0 and below is irrelevant.
+    """
+
+    document_ids: tuple[str, ...]
+    documents: tuple[str, ...]
+    query_ids: tuple[str, ...]
+    queries: tuple[str, ...]
+    judgements: tuple[dict[int, int], ...]
+
+    def __repr__(self) -> str:
+        judged = sum(map(len, self.judgements))
+        return (
+            f"Collection({len(self.documents)} documents, {len(self.queries)} queries, "
+            f"{judged} judgements)"
+        )
+
+    def split(self, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Choose queries at random to evaluate, and the documents that may be fitted on.
+
+        Parameters
+        ----------
+        held_out : int
+            How many queries to evaluate, at most; all, if there are not more.
+        seed : int
+
+        Returns
+        -------
+        fitted : ndarray of int64, sorted
+            Rows of the documents that answer none of the evaluated queries.
+        evaluated : ndarray of int64, sorted
+            Rows of the queries to evaluate.
+
+        Raises
+        ------
+        ValueError
+            If `held_out` is not positive, or leaves no document to fit on.
+        """
+        if held_out < 1:
+            raise ValueError(f"held_out is {held_out}; expected at least 1 query to evaluate")
+        order = np.random.default_rng(seed).permutation(len(self.queries))
+        evaluated = np.sort(order[:held_out])
+        answers = {row for j in evaluated for row, grade in self.judgements[j].items() if grade > 0}
+        fitted = np.setdiff1d(np.arange(len(self.documents)), list(answers))
+        if len(fitted) == 0:
+            raise ValueError(
+                f"held_out is {held_out}, and every document answers one of these queries; "
+                "expected some to be left to fit on: evaluate fewer"
+            )
+        return fitted, evaluated
+
+
+def from_descriptions(data: ApiDescriptions, rows: Sequence[int] | None = None) -> Collection:
+    """Make a collection of API descriptions: each summary is answered by its own body alone.
+
+    Parameters
+    ----------
+    data : ApiDescriptions
+    rows : sequence of int, optional
+        Which objects to take, all by default.
+    """
+    kept = range(len(data)) if rows is None else rows
+    names = tuple(data.names[i] for i in kept)
+    return Collection(
+        names,
+        tuple(data.documents[i] for i in kept),
+        names,
+        tuple(data.queries[i] for i in kept),
+        tuple({i: 1} for i in range(len(names))),
+    )
+
+
+def load(folder: Folder) -> Collection:
+    """Read ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/test.tsv`` from a folder.
+
+    A line of ``corpus.jsonl`` is a JSON object with the strings ``_id``, ``text`` and perhaps
+    ``title``; of ``queries.jsonl``, with ``_id`` and ``text``. ``qrels/test.tsv`` has the heading
+    ``query-id``, ``corpus-id``, ``score`` and tab-separated lines, each score an integer.
+    Queries without a relevant document are left out: no metric is defined for them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If a line is malformed, an identifier occurs twice or is unknown, or nothing is relevant;
+        the message names file and line.
+    """
+    home = Path(folder).expanduser()
+    corpus, asked, qrels = (
+        home / name for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
+    )
+    for path in (corpus, asked, qrels):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing; "
+                "a BEIR folder has corpus.jsonl, queries.jsonl and qrels/test.tsv"
+            )
+    documents, queries = _read_texts(corpus), _read_texts(asked)
+    judged = _read_judgements(qrels, documents, queries)
+    kept = [query for query in queries if any(grade > 0 for grade in judged[query].values())]
+    if not kept:
+        raise ValueError(f"{qrels} calls no document relevant; expected a score of at least 1")
+    return Collection(
+        tuple(documents),
+        tuple(documents.values()),
+        tuple(kept),
+        tuple(queries[query] for query in kept),
+        tuple(judged[query] for query in kept),
+    )
+
+
+def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
+    """Grade a search with trec_eval's own code.
+
+    Parameters
+    ----------
+    collection : Collection
+    queries : array_like of int, shape (q,)
+        Which of its queries were searched for.
+    found : array_like of int, shape (q, k)
+        Rows of its documents, best first, as `retrieval.search` gives them. Their order is all
+        that counts, so that ties are broken where the search broke them.
+
+    Returns
+    -------
+    ndarray of float64, shape (q, 3)
+        One column for each of `METRICS`. The reciprocal rank is 0 beyond the first k.
+
+    Raises
+    ------
+    ValueError
+        If `found` has not one row per query.
+
+    References
+    ----------
+    C. Van Gysel and M. de Rijke (2018), "Pytrec_eval: an extremely fast Python interface to
+    trec_eval", doi:10.1145/3209978.3210065.
+    """
+    from pytrec_eval import RelevanceEvaluator
+
+    asked, rows = np.asarray(queries), np.asarray(found)
+    if rows.ndim != 2 or asked.shape != rows.shape[:1]:
+        raise ValueError(
+            f"found has shape {rows.shape}, queries have shape {asked.shape}; "
+            "expected one row of documents for each query"
+        )
+    judged = {
+        str(j): {str(row): grade for row, grade in collection.judgements[j].items()} for j in asked
+    }
+    k = rows.shape[1]
+    run = {
+        str(j): {str(row): float(k - place) for place, row in enumerate(ranked)}
+        for j, ranked in zip(asked, rows.tolist(), strict=True)
+    }
+    graded = RelevanceEvaluator(judged, set(METRICS)).evaluate(run)
+    return np.array([[graded[str(j)][metric] for metric in METRICS] for j in asked])
+
+
+def grade(
+    collection: Collection, evaluated: ArrayLike, queries: ArrayLike, documents: ArrayLike
+) -> NDArray[np.float64]:
+    """Search by dot product, and grade every query.
+
+    Parameters
+    ----------
+    collection : Collection
+    evaluated : array_like of int, shape (q,)
+        Which of its queries are asked.
+    queries : array_like, shape (q, d)
+        Their vectors.
+    documents : array_like, shape (n, d)
+        The vectors of all its documents.
+
+    Returns
+    -------
+    ndarray of float64, shape (q, 3)
+        One column for each of `METRICS`. Where every query has one relevant document, its exact
+        rank gives them; else `evaluate` does, from the first 1,000 that are found.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `retrieval.search`.
+    """
+    asked = np.asarray(evaluated)
+    answers = [[row for row, mark in collection.judgements[j].items() if mark > 0] for j in asked]
+    if any(len(rows) > 1 for rows in answers):
+        found, _ = retrieval.search(queries, documents, min(1000, len(collection.documents)))
+        return evaluate(collection, asked, found)
+    rank = retrieval.ranks(queries, documents, np.ravel(answers))
+    gain = np.where(rank <= 10, 1 / np.log2(1 + rank), 0)
+    return np.stack([gain, rank <= 100, 1 / rank], axis=1)
+
+
+def _read_texts(path: Path) -> dict[str, str]:
+    """Return text by identifier, in the order of lines."""
+    texts: dict[str, str] = {}
+    for place, line in numbered_lines(path):
+        try:
+            entry: Any = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{place} is not JSON ({error.msg} at column {error.colno})") from None
+        if not isinstance(entry, dict):
+            raise ValueError(f"{place} is a JSON {type(entry).__name__}; expected an object")
+        for key in ("_id", "text"):
+            if not isinstance(entry.get(key), str):
+                raise ValueError(f"{place} has {key} {entry.get(key)!r}; expected a string")
+        if entry["_id"] in texts:
+            raise ValueError(f"{place} has _id {entry['_id']!r}, as an earlier line does")
+        texts[entry["_id"]] = f"{entry.get('title') or ''} {entry['text']}".strip()
+    if not texts:
+        raise ValueError(f"{path} is empty; expected one JSON object a line")
+    return texts
+
+
+def _read_judgements(
+    path: Path, documents: dict[str, str], queries: dict[str, str]
+) -> dict[str, dict[int, int]]:
+    """Return, for every query, the grades of judged documents by row."""
+    rows = {document: row for row, document in enumerate(documents)}
+    judged: dict[str, dict[int, int]] = {query: {} for query in queries}
+    heading: list[str] = []
+    for place, line in numbered_lines(path):
+        fields = line.split("\t")
+        if not heading:
+            heading = fields
+            if fields != HEADING:
+                raise ValueError(f"{place} is {line!r}; expected the heading {' '.join(HEADING)}")
+            continue
+        if len(fields) != 3:
+            raise ValueError(f"{place} has {len(fields)} tab-separated fields; expected 3")
+        query, document, score = fields
+        if query not in judged:
+            raise ValueError(f"{place} names query {query!r}, which queries.jsonl has not")
+        if document not in rows:
+            raise ValueError(f"{place} names document {document!r}, which corpus.jsonl has not")
+        if rows[document] in judged[query]:
+            raise ValueError(f"{place} judges {query!r} and {document!r} a second time")
+        try:
+            judged[query][rows[document]] = int(score)
+        except ValueError:
+            raise ValueError(f"{place} has score {score!r}; expected an integer") from None
+    return judged
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield every line that is not blank, after its place: the file and the line's number."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            place = f"{path}, line {number},"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{place} is not UTF-8 (byte {error.start + 1})") from None
+            if text.strip():
+                yield place, text

@@ -1,0 +1,259 @@
+"""Real data with no download: what the installed packages already carry.
+
+The API descriptions are parsed from the installed sources: nothing is imported or executed,
+and nothing is copied into this project.
+"""
+
+import ast
+import contextlib
+import gc
+import importlib.metadata
+import importlib.util
+import inspect
+import itertools
+import json
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import Folder, cached
+
+LIBRARIES = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "matplotlib": "matplotlib",
+    "sympy": "sympy",
+    "sklearn": "scikit-learn",
+}
+"""The import name of each library that is read, with the name it is installed by."""
+
+MINIMUM_WORDS = 60
+"""A shorter body is a remark or a lone example, with little to recognise its object by."""
+
+Pair = tuple[str, str, str]
+
+# Tests and benchmarks describe themselves; externals and _lib hold other projects' code;
+# NumPy ships distutils with some versions of Python only.
+_SKIPPED = frozenset({"tests", "benchmarks", "externals", "_lib", "distutils"})
+_SIGNATURE = re.compile(r"[\w.]+\(.*\)(\s*->.*)?(\n--)?", re.DOTALL)
+_UNDERLINE = re.compile(r"^\s*(-{3,}|={3,})\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ApiDescriptions:
+    """Pairs of texts, each about one object of a library; row i of every field is object i.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Qualified name in the source tree: ``scipy.linalg._procrustes.orthogonal_procrustes``.
+    queries : tuple of str
+        The summary: the first paragraph of the docstring, on one line.
+    documents : tuple of str
+        The body: the rest of the docstring.
+    libraries : tuple of str
+        The top-level package.
+    versions : dict of str
+        The version of each library that was read. Other versions have other docstrings.
+
+    Notes
+    -----
+    No name, no query and no document occurs twice.
+    """
+
+    names: tuple[str, ...]
+    queries: tuple[str, ...]
+    documents: tuple[str, ...]
+    libraries: tuple[str, ...]
+    versions: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        read = ", ".join(f"{library} {version}" for library, version in self.versions.items())
+        return f"ApiDescriptions({len(self)} pairs from {read})"
+
+
+def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:
+    """Read the docstrings of numpy, scipy, matplotlib, sympy and scikit-learn as text pairs.
+
+    Public functions, classes, methods and properties give the pairs: the one-line summary
+    against the rest of the docstring. Left out are names with a leading underscore, tests,
+    bodies under 60 words, and any object whose summary or body an earlier object has.
+
+    Parameters
+    ----------
+    data_home : path, optional
+        Where the pairs are kept between calls, see `cached`.
+
+    Returns
+    -------
+    ApiDescriptions
+        About 6,000 pairs, in the order of libraries, files and lines. A library that
+        is not installed is left out; `versions` names those that were read.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If none of the five is installed.
+    """
+    roots = {name: root for name in LIBRARIES if (root := _root(name)) is not None}
+    if not roots:
+        raise ModuleNotFoundError(
+            f"none of {', '.join(LIBRARIES.values())} is installed; "
+            "their docstrings are the data: install at least one"
+        )
+    versions = {name: importlib.metadata.version(LIBRARIES[name]) for name in roots}
+
+    def read() -> bytes:
+        found = itertools.chain.from_iterable(map(read_docstrings, roots.values()))
+        with _collector_paused():
+            return json.dumps(select(found)).encode()
+
+    recipe = versions, sys.version_info, Path(__file__).read_bytes()
+    pairs = json.loads(cached("api-descriptions", recipe, read, data_home))
+    names, queries, documents = zip(*pairs, strict=True)
+    libraries = tuple(name.partition(".")[0] for name in names)
+    return ApiDescriptions(names, queries, documents, libraries, versions)
+
+
+def read_docstrings(package: Path) -> Iterator[Pair]:
+    """Parse every source file of a package for the docstrings of its public objects.
+
+    Parameters
+    ----------
+    package : Path
+        The package's folder; its name is the first part of every qualified name.
+
+    Yields
+    ------
+    tuple of str
+        Qualified name, summary, body. Files that do not parse are passed over, and so are
+        docstrings that open with a section heading.
+    """
+    for path in sorted(package.rglob("*.py")):
+        relative = path.relative_to(package.parent)
+        if _SKIPPED.intersection(relative.parts) or path.name.startswith("test_"):
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # invalid escapes are the library's affair
+                tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            continue
+        module = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+        for name, docstring in (*_defined(tree, module), *_added(tree)):
+            summary, body = _split(docstring)
+            if summary and name.startswith(f"{package.name}."):
+                yield name, summary, body
+
+
+def _defined(node: ast.AST, prefix: str) -> Iterator[tuple[str, str]]:
+    """Yield name and docstring of public functions and classes, and what public classes define."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if child.name.startswith("_"):
+            continue
+        name = f"{prefix}.{child.name}"
+        if docstring := ast.get_docstring(child):
+            yield name, docstring
+        if isinstance(child, ast.ClassDef):
+            yield from _defined(child, name)
+
+
+def _added(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield name and docstring from NumPy's ``add_newdoc(place, name, docstring)`` for C code.
+
+    Attributes come as ``(attribute, docstring)`` in the docstring's place, alone or in a list.
+    """
+    for statement in tree.body:
+        match statement:
+            case ast.Expr(ast.Call(ast.Name("add_newdoc"), [_, _, _] as arguments)):
+                pass
+            case _:
+                continue
+        try:
+            place, name, value = map(ast.literal_eval, arguments)
+        except ValueError:  # computed, not written out
+            continue
+        entries = value if isinstance(value, list) else [value]
+        for entry in entries:
+            attribute, docstring = entry if isinstance(entry, tuple) else ("", entry)
+            if not name.startswith("_") and not attribute.startswith("_"):
+                yield f"{place}.{name}.{attribute}".rstrip("."), inspect.cleandoc(docstring)
+
+
+def _split(docstring: str) -> tuple[str, str]:
+    """Return summary and body; both are empty where a heading takes the summary's place."""
+    summary, _, body = docstring.strip().partition("\n\n")
+    while _SIGNATURE.fullmatch(summary):
+        summary, _, body = body.strip().partition("\n\n")
+    if _UNDERLINE.search(summary):
+        return "", ""
+    return " ".join(summary.split()), body.strip()
+
+
+def select(pairs: Iterable[Pair]) -> list[Pair]:
+    """Keep pairs with a body of at least `MINIMUM_WORDS` words, and the first of any duplicates."""
+    seen: tuple[set[str], ...] = (set(), set(), set())
+    kept = []
+    for pair in pairs:
+        known = any(text in texts for text, texts in zip(pair, seen, strict=True))
+        if known or len(pair[2].split()) < MINIMUM_WORDS:
+            continue
+        kept.append(pair)
+        for text, texts in zip(pair, seen, strict=True):
+            texts.add(text)
+    return kept
+
+
+def digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return scikit-learn's 8 × 8 digits: images as rows, shape (1797, 64), and their labels."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return images, labels
+
+
+def split(n: int, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide the rows 0 … n − 1 at random into those to fit on and `held_out` to evaluate.
+
+    Returns
+    -------
+    fitted, evaluated : ndarray of int64, sorted
+
+    Raises
+    ------
+    ValueError
+        If either part would be empty.
+    """
+    if not 0 < held_out < n:
+        raise ValueError(f"held_out is {held_out}; expected 1 to {n - 1}, as there are {n} objects")
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare the garbage collector: syntax trees have no cycles, and millions of nodes to visit."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _root(library: str) -> Path | None:
+    """Return the folder of an installed package without importing it."""
+    spec = importlib.util.find_spec(library)
+    return Path(spec.origin).parent if spec and spec.origin else None

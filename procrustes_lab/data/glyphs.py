@@ -1,0 +1,312 @@
+"""Pictures of characters with their Unicode names, and two towers that learn which belong together.
+
+The characters are those of the font that Matplotlib ships, drawn at run time; the names are
+Python's. The towers are networks of one hidden layer, trained by contrast: a small CLIP.
+"""
+
+import io
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import autograd
+import autograd.numpy as anp
+import matplotlib
+import numpy as np
+from autograd.scipy.special import logsumexp
+from matplotlib.ft2font import FT2Font
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from .cache import Folder, cached
+
+Matrix = NDArray[np.float64]
+Layers = tuple[Matrix, Matrix, Matrix, Matrix]
+
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+
+SIZE = 24
+"""Height and width of a picture in pixels."""
+
+TEXT_FEATURES = 1024
+"""Into how many columns words and runs of letters are hashed."""
+
+HIDDEN = 256
+BATCH = 256
+LEARNING_RATE = 2e-3
+
+GAP_EVERY = 20
+"""After how many steps the modality gap is written down."""
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """Characters as pictures and as names; row i of every field is character i.
+
+    Attributes
+    ----------
+    characters : str
+    names : tuple of str
+        Unicode names of two words or more: ``GREEK SMALL LETTER ALPHA WITH TONOS``.
+    images : ndarray of uint8, shape (n, 24, 24)
+        From 0, paper, to 255, ink.
+
+    Notes
+    -----
+    No name and no picture occurs twice. Of the characters that are drawn alike, such as the
+    Latin and the Greek capital A, the one with the lowest code is kept.
+    """
+
+    characters: str
+    names: tuple[str, ...]
+    images: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"Glyphs({len(self)} characters, {SIZE} × {SIZE} pixels)"
+
+
+def glyphs(font: Folder = FONT) -> Glyphs:
+    """Draw every character of a font that has a name of two words or more and leaves ink.
+
+    Parameters
+    ----------
+    font : path
+        A TrueType or OpenType file.
+
+    Returns
+    -------
+    Glyphs
+        About 5,200 of Matplotlib's DejaVu Sans, in the order of their codes.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    # Basic layout: with the other engine the pictures would depend on a library of the system.
+    pen = ImageFont.truetype(str(font), 17, layout_engine=ImageFont.Layout.BASIC)
+    drawn: dict[bytes, str] = {}
+    for code in sorted(FT2Font(str(font)).get_charmap()):
+        if len(unicodedata.name(chr(code), "").split()) < 2:
+            continue
+        picture = Image.new("L", (SIZE, SIZE))
+        ImageDraw.Draw(picture).text((SIZE / 2, 18), chr(code), fill=255, font=pen, anchor="ms")
+        if picture.getbbox():
+            drawn.setdefault(picture.tobytes(), chr(code))
+    images = np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, SIZE, SIZE)
+    return Glyphs("".join(drawn.values()), tuple(map(unicodedata.name, drawn.values())), images)
+
+
+def drop_word(name: str, rng: np.random.Generator) -> str:
+    """Leave out one word, each as likely as the other."""
+    words = name.split()
+    del words[rng.integers(len(words))]
+    return " ".join(words)
+
+
+def modality_gap(images: Matrix, texts: Matrix) -> float:
+    """Return the distance between the mean image vector and the mean text vector.
+
+    Parameters
+    ----------
+    images, texts : ndarray, shapes (n, d) and (m, d)
+        Unit vectors.
+
+    References
+    ----------
+    V. W. Liang, Y. Zhang, Y. Kwon, S. Yeung and J. Zou (2022), Mind the gap: understanding the
+    modality gap in multi-modal contrastive representation learning, arXiv:2203.02053.
+    """
+    return float(np.linalg.norm(images.mean(axis=0) - texts.mean(axis=0)))
+
+
+@dataclass(frozen=True)
+class Towers:
+    """Two trained networks, one for pictures and one for names, into one space of unit vectors.
+
+    Attributes
+    ----------
+    image, text : tuple of ndarray
+        Weights and offsets of the hidden layer, then of the last.
+    mean_image : ndarray, shape (576,)
+        Of the pictures trained on; subtracted from every picture.
+    rarity : ndarray, shape (1024,)
+        Weight of each text feature: its inverse document frequency.
+    gaps : ndarray
+        The modality gap of the pairs trained on, before training and after every 20 steps.
+    """
+
+    image: Layers
+    text: Layers
+    mean_image: Matrix
+    rarity: Matrix
+    gaps: Matrix
+
+    def encode_images(self, images: NDArray[np.uint8]) -> Matrix:
+        """Return one unit row per picture."""
+        return np.asarray(_tower(self.image, _pixels(images) - self.mean_image))
+
+    def encode_names(self, names: Sequence[str]) -> Matrix:
+        """Return one unit row per name."""
+        return np.asarray(_tower(self.text, normalize(_counts(names) * self.rarity)))
+
+
+def info_nce(images: Matrix, texts: Matrix, temperature: float) -> Matrix:
+    """Loss of a batch of pairs: how far each is from picking its partner out of the batch.
+
+    It is the cross-entropy of the softmax of ⟨image, text⟩ / temperature, half of it over the
+    texts and half over the images.
+
+    Parameters
+    ----------
+    images, texts : ndarray, shape (n, d)
+        Unit vectors; row i of each is one object.
+    temperature : float
+
+    Returns
+    -------
+    ndarray, shape ()
+        Between 0 and about log n. `autograd` differentiates it.
+
+    References
+    ----------
+    A. van den Oord, Y. Li and O. Vinyals (2018), Representation learning with contrastive
+    predictive coding, arXiv:1807.03748; A. Radford and others (2021), Learning transferable
+    visual models from natural language supervision, arXiv:2103.00020.
+    """
+    scores = anp.dot(images, texts.T) / temperature
+    of_text, of_image = (anp.mean(logsumexp(scores, axis=axis)) for axis in (0, 1))
+    loss: Matrix = (of_text + of_image) / 2 - anp.mean(anp.diag(scores))
+    return loss
+
+
+def train(
+    glyphs: Glyphs,
+    rows: NDArray[np.int64],
+    *,
+    temperature: float,
+    steps: int,
+    seed: int,
+    dimension: int = 64,
+    data_home: Folder | None = None,
+) -> Towers:
+    """Train both towers on some of the glyphs, by `info_nce` and Adam; kept on disk between calls.
+
+    Parameters
+    ----------
+    glyphs : Glyphs
+    rows : ndarray of int
+        Which of them to train on: keep out what the towers are to be evaluated on.
+    temperature : float
+        Of the loss. It is not learned.
+    steps : int
+        Number of batches, of 256 pairs each.
+    seed : int
+        Of the first weights and of the batches.
+    dimension : int
+        Number of coordinates of an embedding.
+    data_home : path, optional
+        See `procrustes_lab.data.cache.cached`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than a batch takes.
+
+    References
+    ----------
+    D. P. Kingma and J. Ba (2015), Adam: a method for stochastic optimization, arXiv:1412.6980.
+    """
+    if len(rows) < BATCH:
+        raise ValueError(f"rows has {len(rows)} entries; expected at least {BATCH}, one batch")
+    images, names = glyphs.images[rows], [glyphs.names[row] for row in rows]
+
+    def make() -> bytes:
+        file = io.BytesIO()
+        np.savez(
+            file, *_train(_pixels(images), _counts(names), temperature, steps, seed, dimension)
+        )
+        return file.getvalue()
+
+    code = Path(__file__).read_bytes(), np.__version__, version("autograd")
+    recipe = code, images.tobytes(), names, temperature, steps, seed, dimension
+    with np.load(io.BytesIO(cached("towers", recipe, make, data_home))) as file:
+        a, b, c, d, e, f, g, h, mean_image, rarity, gaps = file.values()
+    return Towers((a, b, c, d), (e, f, g, h), mean_image, rarity, gaps)
+
+
+def _train(
+    pixels: Matrix, counts: Matrix, temperature: float, steps: int, seed: int, dimension: int
+) -> list[Matrix]:
+    """Return the weights of both towers, the mean image, the rarities, and the gaps."""
+    rng = np.random.default_rng(seed)
+    mean_image = pixels.mean(axis=0)
+    rarity = np.log(len(counts) / (1 + np.count_nonzero(counts, axis=0))) + 1
+    images, texts = pixels - mean_image, normalize(counts * rarity)
+    weights = [*_first_weights(rng, images.shape[1], dimension)]
+    weights += _first_weights(rng, texts.shape[1], dimension)
+
+    def encode(weights: Sequence[Matrix], rows: slice | NDArray[np.int64]) -> tuple[Matrix, Matrix]:
+        return _tower(weights[:4], images[rows]), _tower(weights[4:], texts[rows])
+
+    def loss(weights: Sequence[Matrix], rows: NDArray[np.int64]) -> Matrix:
+        return info_nce(*encode(weights, rows), temperature)
+
+    gradient = autograd.grad(loss)
+    means = [np.zeros_like(w) for w in weights]
+    squares = [np.zeros_like(w) for w in weights]
+    gaps = [modality_gap(*encode(weights, slice(None)))]
+    with threadpool_limits(1):  # the same digits, whatever the number of cores
+        for step in range(1, steps + 1):
+            slopes = gradient(weights, rng.choice(len(images), BATCH, replace=False))
+            for w, slope, mean, square in zip(weights, slopes, means, squares, strict=True):
+                mean += 0.1 * (slope - mean)
+                square += 0.001 * (slope**2 - square)
+                length = np.sqrt(square / (1 - 0.999**step)) + 1e-8
+                w -= LEARNING_RATE * mean / (1 - 0.9**step) / length
+            if step % GAP_EVERY == 0:
+                gaps.append(modality_gap(*encode(weights, slice(None))))
+    return [*weights, mean_image, rarity, np.array(gaps)]
+
+
+def _first_weights(rng: np.random.Generator, inputs: int, outputs: int) -> Layers:
+    """Draw weights that keep the size of what passes through them (He et al., 2015)."""
+    hidden = rng.normal(scale=np.sqrt(2 / inputs), size=(inputs, HIDDEN))
+    last = rng.normal(scale=np.sqrt(1 / HIDDEN), size=(HIDDEN, outputs))
+    return hidden, np.zeros(HIDDEN), last, np.zeros(outputs)
+
+
+def _tower(layers: Sequence[Matrix], inputs: Matrix) -> Matrix:
+    """Apply one hidden layer of rectified units, then divide by the length."""
+    hidden, hidden_offset, last, last_offset = layers
+    active = anp.maximum(anp.dot(inputs, hidden) + hidden_offset, 0.0)
+    out = anp.dot(active, last) + last_offset
+    unit: Matrix = out / anp.sqrt(anp.sum(out**2, axis=1, keepdims=True) + 1e-12)
+    return unit
+
+
+def _pixels(images: NDArray[np.uint8]) -> Matrix:
+    return images.reshape(len(images), -1) / 255.0
+
+
+def _counts(names: Sequence[str]) -> Matrix:
+    """Count words and runs of three letters, each in the column it hashes to, on a log scale."""
+    hashing = HashingVectorizer(
+        analyzer=_pieces, n_features=TEXT_FEATURES, alternate_sign=False, norm=None
+    )
+    return np.asarray(np.log1p(hashing.transform(names).toarray()))
+
+
+def _pieces(name: str) -> Iterator[str]:
+    for word in name.replace("-", " ").split():
+        yield word
+        marked = f"<{word}>"
+        yield from (marked[start : start + 3] for start in range(len(marked) - 2))

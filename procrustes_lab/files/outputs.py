@@ -1,0 +1,134 @@
+"""Write embedding files block by block, complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from procrustes_lab.core.archive import replacing
+
+from .formats import Block, FileError, import_package
+
+
+def check_output(path: Path) -> None:
+    """Make sure that the ending of a file to be written is one that can be.
+
+    Raises
+    ------
+    FileError
+        If it is not.
+    """
+    if path.suffix.lower() not in WRITERS:
+        raise FileError(
+            f"{path} has the ending {path.suffix!r}; expected one of {', '.join(WRITERS)}"
+        )
+
+
+def write(path: str | os.PathLike[str], blocks: Iterable[Block]) -> None:
+    """Write blocks of vectors, and their ids where the format has a place for them.
+
+    Parameters
+    ----------
+    path : path-like
+        Its ending says which format: .npy (which has no place for ids), .npz, .parquet or .jsonl.
+        A file that is there is replaced once the new one is complete.
+    blocks : iterable of Block
+        At least one; all of the same width and type.
+
+    Raises
+    ------
+    FileError, OSError
+        If it cannot be written.
+    """
+    path = Path(path)
+    check_output(path)
+    with replacing(path) as file:
+        WRITERS[path.suffix.lower()](file, blocks, path)
+
+
+def _write_npy(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
+    n = 0
+    for _, rows, _ in blocks:
+        shape, kind = rows.shape, np.lib.format.dtype_to_descr(rows.dtype)
+        if not n:
+            _write_header(file, kind, shape)
+        file.write(np.ascontiguousarray(rows).data)
+        n += len(rows)
+    file.seek(0)
+    _write_header(file, kind, (n, shape[1]))
+
+
+def _write_header(file: IO[bytes], kind: Any, shape: tuple[int, ...]) -> None:
+    # NumPy leaves room in it for the number of rows to grow.
+    fields = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
+
+
+def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
+    ids: list[Any] = []
+    names: list[str] = []
+
+    def noted() -> Iterable[Block]:
+        for block in blocks:
+            if block.ids is not None:
+                ids.append(block.ids)
+                names.append(block.id_name or "ids")
+            yield block
+
+    with (
+        tempfile.TemporaryFile(dir=path.parent) as vectors,  # the header needs all rows counted
+        zipfile.ZipFile(file, "w") as archive,
+    ):
+        _write_npy(vectors, noted(), path)
+        vectors.seek(0)
+        with archive.open("vectors.npy", "w", force_zip64=True) as member:
+            shutil.copyfileobj(vectors, member, 2**20)
+        if ids:
+            with archive.open(f"{names[0]}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.concatenate(ids), allow_pickle=False)
+
+
+def _write_parquet(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
+    arrow, parquet = import_package("pyarrow", path), import_package("pyarrow.parquet", path)
+
+    def table(block: Block) -> Any:
+        flat = arrow.array(np.ascontiguousarray(block.rows).reshape(-1))
+        columns = {} if block.ids is None else {block.id_name or "id": arrow.array(block.ids)}
+        columns["vector"] = arrow.FixedSizeListArray.from_arrays(flat, block.rows.shape[1])
+        return arrow.table(columns)
+
+    tables = map(table, blocks)
+    first = next(tables)
+    with parquet.ParquetWriter(file, first.schema) as writer:
+        for each in chain([first], tables):
+            writer.write_table(each)
+
+
+def _write_jsonl(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
+    for block in blocks:
+        vectors = block.rows.tolist()
+        if block.ids is None:
+            entries: Iterable[dict[str, Any]] = ({"vector": vector} for vector in vectors)
+        else:
+            name = block.id_name or "id"
+            pairs = zip(block.ids.tolist(), vectors, strict=True)
+            entries = ({name: id_, "vector": vector} for id_, vector in pairs)
+        file.writelines(json.dumps(entry).encode() + b"\n" for entry in entries)
+
+
+WRITERS: dict[str, Callable[[IO[bytes], Iterable[Block], Path], None]] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".parquet": _write_parquet,
+    ".jsonl": _write_jsonl,
+}
+"""For each ending, what writes a file of it."""

@@ -1,0 +1,1 @@
+"""What notebooks need: claims, the runner, figures, and families of extremal pairs."""

@@ -1,0 +1,129 @@
+"""How the laboratory draws: one style, one palette, and the same bytes for the same picture."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from procrustes_lab.core import lens
+
+COLOURS = {
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "sky": "#56B4E9",
+    "orange": "#E69F00",
+    "purple": "#CC79A7",
+    "yellow": "#F0E442",
+    "black": "#000000",
+}
+"""The palette of Okabe and Ito (2008), distinct under every common form of colour blindness."""
+
+FIGURES_VARIABLE = "PROCRUSTES_LAB_FIGURES"
+
+_STYLE: dict[Any, Any] = {
+    "figure.figsize": (7.2, 4.4),
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 120,
+    "font.family": "DejaVu Sans",  # ships with Matplotlib, so every machine draws the same letters
+    "font.size": 10.5,
+    "mathtext.fontset": "dejavusans",
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=list(COLOURS.values())[:6])
+    + cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1))]),
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "procrustes-lab",
+}
+
+_LIGHT = "#E6EDF3"
+_DARK: dict[Any, Any] = {
+    "figure.facecolor": "#0D1117",
+    "axes.facecolor": "#0D1117",
+    "savefig.facecolor": "#0D1117",
+    "grid.alpha": 0.15,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "grid.color"), _LIGHT),
+    **dict.fromkeys(("xtick.color", "ytick.color"), _LIGHT),
+}
+
+
+def use_style() -> None:
+    """Make every later figure follow the laboratory's style. Call it once per notebook."""
+    mpl.rcParams.update(_STYLE)
+
+
+@contextmanager
+def dark_style() -> Iterator[None]:
+    """Draw light ink on a dark page inside a ``with`` block; the palette stays."""
+    with mpl.rc_context(_DARK):
+        yield
+
+
+def save(fig: Figure, name: str, svg: bool = False) -> None:
+    """Write ``<name>.png``, and ``<name>.svg`` if asked: the same bytes for the same picture.
+
+    The folder is the one that the environment variable ``PROCRUSTES_LAB_FIGURES`` names; it is
+    made if need be. With the variable unset nothing is written, so that a reader's notebook
+    leaves no files behind.
+
+    Parameters
+    ----------
+    fig : Figure
+    name : str
+        File name without its ending, such as ``"03_lens"``.
+    svg : bool
+        Whether to write the vector form too.
+    """
+    folder = os.environ.get(FIGURES_VARIABLE)
+    if not folder:
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    # Version and date stamps would make equal pictures differ, as would random element names.
+    fig.savefig(Path(folder, f"{name}.png"), metadata={"Software": None})
+    if svg:
+        with mpl.rc_context({key: _STYLE[key] for key in ("svg.fonttype", "svg.hashsalt")}):
+            fig.savefig(Path(folder, f"{name}.svg"), metadata={"Creator": None, "Date": None})
+
+
+def lens_axes(ax: Axes, label_sides: bool = True) -> None:
+    """Prepare axes for points (Δ/t, p²/t): the lens shaded, its two sides drawn and named.
+
+    Colours come from the style in force when the axes were made, so that the lens suits light and
+    dark pages alike.
+
+    Parameters
+    ----------
+    ax : Axes
+    label_sides : bool
+        Whether to write each side's inequality along it.
+    """
+    ink = mpl.rcParams["text.color"]
+    x, y = lens.lower_side()
+    ax.fill([*x, 0.0], [*y, 0.0], color=ink, alpha=0.07, linewidth=0, zorder=0)
+    ax.plot(x, y, color=ink, linestyle="-", linewidth=1.6, zorder=3)
+    ax.plot([0.0, 1.0], [0.0, 1.0], color=ink, linestyle="-", linewidth=1.6, zorder=3)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    ax.set_xlabel(r"Gram discrepancy over energy,  $\Delta\,/\,t$")
+    ax.set_ylabel(r"squared alignment error over energy,  $p^2\,/\,t$")
+    if label_sides:
+        along = {"rotation": 45, "rotation_mode": "anchor", "ha": "center", "color": ink}
+        ax.text(0.44, 0.47, r"upper side:  $p^2 \leq \Delta$", va="bottom", **along)
+        below = r"lower side:  $p^2 \geq t - \sqrt{t^2 - \Delta^2}$"
+        ax.text(0.775, 0.285, below, va="top", **along)

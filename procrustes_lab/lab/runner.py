@@ -1,0 +1,470 @@
+"""Run notebooks: execute them, collect their claims, and write the pages that show both.
+
+Everything is made in a staging folder beside its destination and moved there at the end, so that
+an interrupted run leaves the destination as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import quote
+
+import nbformat
+import papermill
+from ipykernel.kernelspec import get_kernel_dict
+from joblib import cpu_count
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from .claims import CLAIM_MIME, Claim
+
+logging.getLogger("papermill").setLevel(logging.CRITICAL)  # results say what failed
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+"""The metadata of every notebook of the project."""
+
+INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
+"""What shows matplotlib's figures in a notebook."""
+
+# MathJax is what a page loads from the network: without it formulas are shown as LaTeX.
+_PAGE = """{% extends 'lab/index.html.j2' %}
+{% block html_head_js_requirejs %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one notebook; `failure` is None, or its cell and error in one line."""
+
+    name: str
+    seconds: float
+    claims: tuple[Claim, ...]
+    failure: str | None
+
+    @property
+    def held(self) -> int:
+        """The number of claims that held."""
+        return [claim.holds for claim in self.claims].count(True)
+
+
+def default_jobs() -> int:
+    """Return how many notebooks to execute at a time: one for every two cores."""
+    return max(1, int(cpu_count()) // 2)
+
+
+def run(
+    notebooks: Sequence[Path],
+    output: Path,
+    *,
+    jobs: int = 1,
+    parameters: Mapping[str, Any] | None = None,
+) -> list[Result]:
+    """Execute notebooks and write what came of it into a folder.
+
+    Parameters
+    ----------
+    notebooks : sequence of Path
+        Notebooks with different names. They are left as they are.
+    output : Path
+        The folder to write into: `index.html`, `claims.json`, and the folders `notebooks` (as
+        executed; of a failing one, as far as it came), `html` and `figures`.
+    jobs : int
+        How many notebooks to execute at a time.
+    parameters : mapping
+        Values for the notebooks' parameters; each notebook takes those that it has.
+
+    Returns
+    -------
+    list of Result
+        One for each notebook, in the order given. A notebook that fails stops no other.
+
+    Raises
+    ------
+    FileExistsError
+        If a copy would replace the notebook it is a copy of.
+    """
+    for notebook in notebooks:
+        copy = output / "notebooks" / notebook.name
+        if copy.exists() and copy.samefile(notebook):
+            raise FileExistsError(
+                f"the executed copy would replace {notebook}: choose another output"
+            )
+    with _staging(output) as staging:
+        results = _execute(notebooks, staging, jobs, parameters or {})
+        _write_pages(staging)
+        claims = [{"notebook": r.name, **c.as_json()} for r in results for c in r.claims]
+        (staging / "claims.json").write_text(
+            json.dumps(claims, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        (staging / "index.html").write_text(_index(results), encoding="utf-8")
+        _publish(staging, output)
+    return results
+
+
+def refresh(notebooks: Sequence[Path], figures: Path, *, jobs: int = 1) -> list[Result]:
+    """Execute notebooks in place and rewrite their figures; a notebook that fails stays as it was.
+
+    Parameters
+    ----------
+    notebooks : sequence of Path
+        The notebooks to rewrite, in one folder.
+    figures : Path
+        The folder of their figures.
+    jobs : int
+        How many notebooks to execute at a time.
+
+    Returns
+    -------
+    list of Result
+        One for each notebook, in the order given.
+    """
+    folder = notebooks[0].parent
+    with _staging(folder) as staging:
+        results = _execute(notebooks, staging, jobs, {})
+        for result in results:
+            if result.failure:
+                (staging / "notebooks" / f"{result.name}.ipynb").unlink(missing_ok=True)
+        _publish(staging / "notebooks", folder)
+        _publish(staging / "figures", figures)
+    return results
+
+
+def normalised(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy of a notebook with the project's metadata, and of its cells' only the tags."""
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags")
+        cells.append(NotebookNode({**cell, "metadata": {"tags": tags} if tags else {}}))
+    return NotebookNode({"nbformat": 4, "nbformat_minor": 5, "metadata": METADATA, "cells": cells})
+
+
+def parameter_names(notebook: Path) -> list[str]:
+    """Return the names that a notebook's `parameters` cell defines."""
+    return list(papermill.inspect_notebook(normalised(nbformat.read(notebook, as_version=4))))
+
+
+def _execute(
+    notebooks: Sequence[Path], staging: Path, jobs: int, parameters: Mapping[str, Any]
+) -> list[Result]:
+    """Execute `notebooks` into `staging`, `jobs` at a time, and leave no kernel running."""
+    for folder in ("notebooks", "figures", "html"):
+        (staging / folder).mkdir()
+    env = {
+        "PROCRUSTES_LAB_FIGURES": str(staging / "figures"),
+        "MPLBACKEND": INLINE_BACKEND,  # one set for scripts would show no figure
+    }
+    if jobs > 1:
+        threads = str(max(1, cpu_count() // jobs))
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            env[name] = os.environ.get(name, threads)
+    kernels: list[AsyncKernelManager] = []
+
+    class Kernel(AsyncKernelManager):
+        """A kernel of this interpreter, whatever other kernels the user has installed."""
+
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            kernels.append(self)
+
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            spec = get_kernel_dict(extra_arguments=["--log-level=CRITICAL"])
+            return KernelSpec(**spec, env=env)
+
+    progress = _Progress(notebooks)
+    pool = ThreadPoolExecutor(jobs)
+    futures: list[Future[Result]] = []
+    try:
+        for notebook in notebooks:
+            futures.append(
+                pool.submit(_execute_one, notebook, staging, parameters, Kernel, progress)
+            )
+        for future in as_completed(futures):
+            future.result()
+        return [future.result() for future in futures]
+    finally:
+        with _uninterrupted():
+            pool.shutdown(wait=False, cancel_futures=True)
+            _end(kernels, futures)
+            progress.close()
+
+
+def _execute_one(
+    notebook: Path,
+    staging: Path,
+    parameters: Mapping[str, Any],
+    kernel_class: type[AsyncKernelManager],
+    progress: _Progress,
+) -> Result:
+    own = {name: parameters[name] for name in parameter_names(notebook) if name in parameters}
+    target = staging / "notebooks" / notebook.name
+    cell_number = 0
+
+    def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
+        nonlocal cell_number
+        if cell.cell_type == "code" and cell.source.strip():
+            cell_number += 1
+            progress.cell(notebook.stem, cell_number)
+
+    start = time.perf_counter()
+    failure = None
+    try:
+        papermill.execute_notebook(
+            _unformatted(notebook),
+            _unformatted(target),
+            own,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            resources={"metadata": {"path": str(notebook.resolve().parent)}},
+            kernel_manager_class=kernel_class,
+            on_cell_start=on_cell_start,
+            coalesce_streams=True,
+            record_timing=False,
+        )
+    except PapermillExecutionError as error:
+        failure = f"cell {cell_number}: {_one_line(error.ename, error.evalue)}"
+    except Exception as error:  # a kernel that dies, for one: the other notebooks still run
+        failure = f"cell {cell_number}: {_one_line(type(error).__name__, error)}"
+    seconds = time.perf_counter() - start
+    progress.end(notebook.stem)
+
+    claims: tuple[Claim, ...] = ()
+    if target.exists():
+        executed = normalised(nbformat.read(target, as_version=4))
+        nbformat.write(executed, target)
+        claims = _claims(executed)
+        failure = failure or _shortfall(executed, claims)
+    return Result(notebook.stem, seconds, claims, failure)
+
+
+def _unformatted(path: Path) -> str:
+    """Return a path that stays itself when papermill formats it."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _one_line(name: str, message: object) -> str:
+    first, *_ = [*str(message).strip().splitlines(), ""]
+    return f"{name}: {first}" if first else name
+
+
+def _claims(notebook: NotebookNode) -> tuple[Claim, ...]:
+    """Return the claims found in a notebook's outputs, in order."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    found = [output.get("data", {}).get(CLAIM_MIME) for output in outputs]
+    return tuple(Claim.from_json(data) for data in found if data is not None)
+
+
+def _shortfall(notebook: NotebookNode, claims: Sequence[Claim]) -> str | None:
+    """Return what is wrong with a notebook that raised nothing, in one line."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for number, cell in enumerate(cells, start=1):
+        if cell.execution_count is None:
+            return f"cell {number}: it was not executed, as an earlier one ended the notebook"
+    for claim in claims:
+        if not claim.holds:
+            return f"its claims: {claim.id} does not hold"
+    twice = [id for id, uses in Counter(claim.id for claim in claims).items() if uses > 1]
+    return f"its claims: the id {twice[0]!r} is used twice" if twice else None
+
+
+def _end(kernels: list[AsyncKernelManager], futures: list[Future[Result]]) -> None:
+    """Wait for the notebooks still under way, killing each kernel: none after a full run."""
+    while not all(future.done() for future in futures):
+        for kernel in list(kernels):
+            process = getattr(kernel.provisioner, "process", None)
+            if process is not None and process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # with whatever the kernel has started
+        time.sleep(0.05)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore Ctrl-C while something short must be done whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are delivered to the main thread alone
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _staging(output: Path) -> Iterator[Path]:
+    """Make a folder inside `output`, on the same file system, and remove it afterwards."""
+    output.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".procrustes-lab-", dir=output)).resolve()
+    try:
+        yield staging
+    finally:
+        with _uninterrupted():
+            shutil.rmtree(staging)
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Move every file below `source` to the same place below `target`."""
+    with _uninterrupted():
+        for path in filter(Path.is_file, sorted(source.rglob("*"))):
+            destination = target / path.relative_to(source)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, destination)
+
+
+class _Progress:
+    """Which cell each notebook is in: a bar on a terminal, plain lines anywhere else."""
+
+    def __init__(self, notebooks: Sequence[Path]) -> None:
+        self._lock = threading.Lock()
+        self._cells = {notebook.stem: _count_code_cells(notebook) for notebook in notebooks}
+        self._running: dict[str, str] = {}
+        self._bar = tqdm(
+            total=sum(self._cells.values()),
+            disable=not sys.stderr.isatty(),
+            bar_format="{percentage:3.0f}% |{bar:20}| {elapsed}  {desc}",
+            dynamic_ncols=True,
+            leave=False,
+        )
+
+    def cell(self, name: str, number: int) -> None:
+        """Say that a notebook starts its code cell of this number."""
+        with self._lock:
+            self._running[name] = f"{name} cell {number}/{max(number, self._cells[name])}"
+            if self._bar.disable:
+                print(self._running[name], file=sys.stderr, flush=True)
+            else:
+                self._bar.update(1)
+                self._bar.set_description_str(", ".join(self._running.values()))
+
+    def end(self, name: str) -> None:
+        """Say that a notebook has ended."""
+        with self._lock:
+            self._running.pop(name, None)
+            self._bar.set_description_str(", ".join(self._running.values()))
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.close()
+
+
+def _count_code_cells(notebook: Path) -> int:
+    cells = nbformat.read(notebook, as_version=4).cells
+    return sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells)
+
+
+def _write_pages(staging: Path) -> None:
+    """Render every executed notebook as HTML."""
+    quiet = logging.getLogger("procrustes_lab.nbconvert")
+    quiet.setLevel(logging.ERROR)  # it warns of every picture without a text
+    exporter = HTMLExporter(raw_template=_PAGE, log=quiet)
+    for notebook in sorted((staging / "notebooks").iterdir()):
+        page, _ = exporter.from_filename(str(notebook))
+        (staging / "html" / f"{notebook.stem}.html").write_text(page, encoding="utf-8")
+
+
+def _index(results: Sequence[Result]) -> str:
+    """Return the page that links the notebooks and lists every claim."""
+    claims = [(result.name, claim) for result in results for claim in result.claims]
+    held = sum(result.held for result in results)
+    failed = sum(result.failure is not None for result in results)
+    return _INDEX.substitute(
+        held=held,
+        checked=len(claims),
+        state="fails" if failed or held < len(claims) else "holds",
+        notebooks="".join(map(_notebook_row, results)),
+        claims="".join(_claim_row(name, claim) for name, claim in claims),
+    )
+
+
+def _notebook_row(result: Result) -> str:
+    failure = f'<br><span class="fails">{escape(result.failure)}</span>' if result.failure else ""
+    return (
+        f'<tr><td><a href="html/{quote(result.name)}.html">{escape(result.name)}</a>{failure}</td>'
+        f'<td class="number">{result.seconds:.1f}</td>'
+        f'<td class="number">{result.held} of {len(result.claims)}</td></tr>\n'
+    )
+
+
+def _claim_row(name: str, claim: Claim) -> str:
+    mark, state = ("✓", "holds") if claim.holds else ("✗", "fails")
+    margin = "" if claim.margin is None else f"{claim.margin:.4g}"
+    return (
+        f'<tr><td class="{state}">{mark}</td><td>{escape(claim.id)}</td>'
+        f"<td>{escape(claim.sentence)}</td><td>{escape(claim.comparison)}</td>"
+        f'<td class="number">{margin}</td>'
+        f'<td><a href="html/{quote(name)}.html">{escape(name)}</a></td></tr>\n'
+    )
+
+
+_INDEX = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Procrustes Lab</title>
+<style>
+:root { color-scheme: light dark; --text: #1d2127; --quiet: #626a75; --page: #fff; --line: #dfe3e8;
+  --link: #0067a5; --holds: #007a59; --fails: #b84a00; }
+@media (prefers-color-scheme: dark) { :root { --text: #e4e7eb; --quiet: #9aa3ae; --page: #15181c;
+  --line: #2f353c; --link: #6cc0f5; --holds: #3ccfa2; --fails: #ff9a5c; } }
+body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 66rem; background: var(--page);
+  color: var(--text); font: 1rem/1.5 system-ui, sans-serif; }
+h1 { margin: 0; font-size: 1.7rem; }
+h2 { margin: 2.5rem 0 .6rem; font-size: 1.1rem; }
+p { margin: .3rem 0; color: var(--quiet); }
+a { color: var(--link); text-decoration: none; }
+a:hover { text-decoration: underline; }
+.scroll { overflow-x: auto; }
+table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .45rem 1rem .45rem 0; border-bottom: 1px solid var(--line); text-align: left;
+  vertical-align: top; }
+th { color: var(--quiet); font-weight: 500; white-space: nowrap; }
+.number { text-align: right; white-space: nowrap; }
+.holds { color: var(--holds); }
+.fails { color: var(--fails); }
+</style>
+</head>
+<body>
+<h1>Procrustes Lab</h1>
+<p><span class="$state">$held of $checked claims hold.</span>
+The same claims for a program: <a href="claims.json">claims.json</a>.</p>
+<h2>Notebooks</h2>
+<div class="scroll"><table>
+<thead><tr><th>notebook</th><th class="number">seconds</th>
+<th class="number">claims held</th></tr></thead>
+<tbody>
+$notebooks</tbody></table></div>
+<h2>Claims</h2>
+<div class="scroll"><table>
+<thead><tr><th></th><th>id</th><th>claim</th><th>observed and bound</th>
+<th class="number">margin</th><th>notebook</th></tr></thead>
+<tbody>
+$claims</tbody></table></div>
+</body>
+</html>
+""")

@@ -1,0 +1,383 @@
+"""Is row i of one side the same object as row i of the other? Tests that need no answer key."""
+
+from __future__ import annotations
+
+from functools import reduce
+from itertools import pairwise
+from operator import add
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtrc, ndtri, stdtrit
+
+from procrustes_lab.core.alignment import polar
+from procrustes_lab.core.moments import Matrix, Moments, moments_of, product_type
+from procrustes_lab.core.validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
+
+Indices = NDArray[np.int64]
+Run = tuple[int, int, int]
+
+ALPHA = 1e-3
+"""How often a test may accuse a healthy pair."""
+
+SAMPLE = 2000
+"""Rows on which shuffles and offsets are tried."""
+
+DIRECTIONS = 64
+"""Leading principal directions in which they are: many shuffles are cheap in so few."""
+
+REFERENCES = 500
+"""Random rows that every row's partner is ranked among."""
+
+LARGEST_OFFSET = 10
+OFFSETS = range(-LARGEST_OFFSET, LARGEST_OFFSET + 1)
+"""Offsets tried in either direction: a header, a few lost rows."""
+
+RUN = 50
+"""Rows that decide on their offset together: enough for the t-test to be a good one."""
+
+PURITY = 0.8
+"""Share of the suspect rows that should be wrong."""
+
+BLOCK_ROWS = 512
+"""Rows handled at a time, or an eighth of all if that is less: they fit in a processor's cache, and
+few of them have neighbours in the next block."""
+
+
+class PermutationTest(NamedTuple):
+    """Alignment error of the pairs as given, and of the same vectors paired at random.
+
+    Attributes
+    ----------
+    error : float
+    shuffled : ndarray
+        The error for each shuffle.
+    """
+
+    error: float
+    shuffled: Matrix
+
+    @property
+    def z(self) -> float:
+        """By how many standard deviations the error is below the mean of the shuffles."""
+        spread = float(self.shuffled.std(ddof=1))
+        return (float(self.shuffled.mean()) - self.error) / spread if spread else 0.0
+
+    @property
+    def p(self) -> float:
+        """Share of pairings, the given one included, that align at least as well: an exact test."""
+        return float(1 + np.sum(self.shuffled <= self.error)) / (1 + len(self.shuffled))
+
+
+class Side:
+    """One embedding set and its principal directions about the mean.
+
+    Attributes
+    ----------
+    name : str
+    rows : ndarray, shape (n, d)
+    lengths : ndarray, shape (n,)
+    mean : ndarray, shape (d,)
+    covariance : ndarray, shape (d, d)
+    values : ndarray, shape (d,)
+        Eigenvalues of the covariance, descending.
+    directions : ndarray, shape (d, d)
+        Its eigenvectors, as columns.
+    """
+
+    def __init__(self, name: str, rows: Embeddings, mean: Matrix, scatter: Matrix) -> None:
+        self.name, self.rows, self.mean = name, rows, mean
+        blocks = (rows[i : i + BLOCK_ROWS] for i in range(0, len(rows), BLOCK_ROWS))
+        lengths = [np.linalg.norm(block.astype(np.float64), axis=1) for block in blocks]
+        self.lengths = np.concatenate(lengths)
+        self.covariance = scatter / len(rows)
+        values, directions = np.linalg.eigh(self.covariance)
+        self.values, self.directions = np.maximum(values[::-1], 0.0), directions[:, ::-1]
+
+    @property
+    def energy(self) -> float:
+        """Mean squared length."""
+        return float(np.mean(self.lengths**2))
+
+    def centred(self, rows: Indices) -> Matrix:
+        """Return some rows, about the mean."""
+        return self.rows[rows] - self.mean
+
+    def leading(self, rows: Indices) -> Matrix:
+        """Return some rows' coordinates in the leading principal directions."""
+        leading: Matrix = self.centred(rows) @ self.directions[:, :DIRECTIONS]
+        return leading
+
+
+class Pairing:
+    """Paired embeddings, and the questions that can be asked about their pairing.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d_x)
+        Source embeddings, one row per object; at least two.
+    Y : array_like, shape (n, d_y)
+        Target embeddings; row i should be the same object as row i of X.
+    seed : int, optional
+        Of the sample and the shuffles.
+
+    Attributes
+    ----------
+    n : int
+    source, target : Side
+    moments : Moments
+    sample : ndarray of int
+        At most `SAMPLE` random rows, ascending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the inputs are not two finite matrices of real numbers with equally many rows.
+
+    Notes
+    -----
+    Both sides are centred in all that follows: a mean that all rows share says nothing about
+    which belong together.
+    """
+
+    def __init__(self, X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> None:
+        x, y = as_pairs(X, Y)
+        if len(x) < 2:
+            raise ValueError(f"{SOURCE} has 1 row; expected at least 2: one pair says nothing")
+        reject_nonfinite(x, SOURCE)  # or the message would count rows from a block's first
+        reject_nonfinite(y, TARGET)
+        self._block = min(BLOCK_ROWS, -(-len(x) // 8))
+        self._even, self._odd = self._halves(x, y)
+        self.moments = m = self._even + self._odd
+        unit = max(m.source_scale, m.target_scale)
+        if unit != 1.0:  # or squares would leave the range of float64
+            x, y = x / unit, y / unit
+            self._even, self._odd = self._halves(x, y)
+            self.moments = m = self._even + self._odd
+        self.n, self._seed = len(x), seed
+        a, b = m.source_scale, m.target_scale
+        self.source = Side(SOURCE, x, m.source_mean * a, m.source_scatter * a**2)
+        self.target = Side(TARGET, y, m.target_mean * b, m.target_scatter * b**2)
+        self._order = np.random.default_rng(seed).permutation(self.n)
+        self.sample = np.sort(self._order[:SAMPLE])
+
+    def permutation_test(self, permutations: int = 99) -> PermutationTest:
+        """Test whether the pairing says anything: shuffle the rows of one side, align again.
+
+        Rows change places within runs of `RUN` consecutive ones only: in a sorted file neighbours
+        are alike, and a pairing that is right to within a thousand rows would beat every shuffle
+        of the whole. At most `SAMPLE` rows take part, in random runs, by their coordinates in the
+        leading principal directions. None of this depends on the pairing, so that the test is
+        exact and assumes nothing, but that unpaired rows of a run are exchangeable.
+
+        Parameters
+        ----------
+        permutations : int
+            Number of shuffles, B; the smallest p is 1/(1 + B).
+
+        References
+        ----------
+        D. A. Jackson (1995), PROTEST: a Procrustean randomization test of community environment
+        concordance, Écoscience 2, 297–303. B. Phipson and G. K. Smyth (2010), Permutation p-values
+        should never be zero, doi:10.2202/1544-6115.1585.
+        """
+        rng = np.random.default_rng(self._seed)
+        width = min(RUN, self.n)
+        starts = width * rng.permutation(self.n // width)[: SAMPLE // RUN]
+        runs = starts[:, np.newaxis] + np.arange(width)
+        a, b = self.source.leading(runs.ravel()), self.target.leading(runs.ravel())
+        places = np.arange(runs.size).reshape(runs.shape)
+        shuffles = (rng.permuted(places, axis=1).ravel() for _ in range(permutations))
+        return PermutationTest(_error(a, b), np.array([_error(a, b[order]) for order in shuffles]))
+
+    def agreement_by_chance(self) -> float:
+        """Return how well a random pairing agrees, as a share of the best that any pairing could.
+
+        Agreement is what lowers the error: ‖XᵀY‖_*/n. At random it falls like 1/√n. It cannot
+        exceed the summed products of singular values (von Neumann's trace inequality). Near 1, a
+        map can be fitted to any pairing; 0 means that there is nothing to agree on.
+        """
+        order = np.random.default_rng(self._seed).permutation(self.sample)
+        cross = self.source.centred(self.sample).T @ self.target.centred(order)
+        values = zip(self.source.values, self.target.values, strict=False)
+        most = sum(float(np.sqrt(a * b)) for a, b in values)
+        return _nuclear(cross) / np.sqrt(len(order) * self.n) / most if most else 0.0
+
+    def errors_by_offset(self) -> dict[int, float]:
+        """Return the alignment error if row i of X is paired with row i + k of Y, by offset k.
+
+        Measured on the first `SAMPLE` rows, in the leading principal directions, and on equally
+        many pairs for each of `OFFSETS`. Fewer than `RUN` pairs leave only the offset 0.
+        """
+        first = np.arange(min(SAMPLE, self.n))
+        a, b = self.source.leading(first), self.target.leading(first)
+        count = len(first) - 2 * LARGEST_OFFSET
+        if count < RUN:
+            return {0: _error(a, b)}
+        start = LARGEST_OFFSET
+        middle = a[start : start + count]
+        return {k: _error(middle, b[start + k : start + k + count]) for k in OFFSETS}
+
+    def offset(self, test: PermutationTest) -> int:
+        """Return the offset with the least error; 0 unless another is better than by chance.
+
+        In a sorted file the error changes slowly with the offset, so the least must be a valley: an
+        end of the range is none.
+
+        Parameters
+        ----------
+        test : PermutationTest
+            Of this pairing: it tells how much errors vary by chance.
+        """
+        errors = self.errors_by_offset()
+        best = min(errors, key=lambda k: errors[k])
+        # What two random pairings differ by, in one of so many offsets, once in 1/ALPHA.
+        spread = np.sqrt(2) * test.shuffled.std(ddof=1)
+        by_chance = ndtri(1 - ALPHA / len(errors)) * spread
+        valley = min(errors) < best < max(errors)
+        return best if valley and errors[0] - errors[best] > by_chance else 0
+
+    def partner_ranks(self) -> Matrix:
+        """Return, for each row of X, the share of random rows of Y that are as near as its partner.
+
+        The map is fitted on the other half of the rows, blocks of them in turn, so that a wrong
+        pair cannot excuse itself, nor its neighbours in a sorted file. A row paired at random has
+        a share uniform on (0, 1]; those of right pairs crowd near 0.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            The partner itself counts: the least is 1/(1 + number of random rows).
+        """
+        return self.by_row(0)[0]
+
+    def by_row(self, offset: int) -> tuple[Matrix, Matrix]:
+        """Return `partner_ranks`, and each row's agreement with the row k further on, by offset k.
+
+        Parameters
+        ----------
+        offset : int
+            At which the maps are fitted.
+
+        Returns
+        -------
+        ranks : ndarray, shape (n,)
+        agreement : ndarray, shape (n, number of `OFFSETS`)
+            Dot products after aligning; NaN where there is no such row.
+        """
+        even, odd = self._even, self._odd
+        if offset:
+            up, down = max(0, -offset), max(0, offset)
+            x, y = self.source.rows, self.target.rows
+            even, odd = self._halves(x[up : self.n - down], y[down : self.n - up])
+        maps = polar(odd.cross_scatter)[0], polar(even.cross_scatter)[0]
+        references = self._order[:REFERENCES]
+        others = self.target.centred(references).T
+        n = self.n
+        ranks, agreement = np.empty(n), np.full((n, len(OFFSETS)), np.nan)
+        for block, start in enumerate(range(0, n, self._block)):
+            rows = np.arange(start, min(start + self._block, n))
+            aligned = self.source.centred(rows) @ maps[block % 2]
+            near = np.arange(max(0, start - LARGEST_OFFSET), min(rows[-1] + LARGEST_OFFSET + 1, n))
+            partners = self.target.centred(near)
+            for column, k in enumerate(OFFSETS):
+                there = rows[(rows + k >= 0) & (rows + k < n)]
+                a, b = aligned[there - start], partners[there + k - near[0]]
+                agreement[there, column] = np.vecdot(a, b)
+            own, scores = agreement[rows, LARGEST_OFFSET], aligned @ others
+            scores[rows[:, np.newaxis] == references] = -np.inf
+            as_near = np.count_nonzero(scores >= own[:, np.newaxis], axis=1)
+            ranks[rows] = (1 + as_near) / (1 + len(references))
+        return ranks, agreement
+
+    def _halves(self, x: Embeddings, y: Embeddings) -> tuple[Moments, Moments]:
+        """Moments of the even blocks of rows, and of the odd ones: each half judges the other."""
+        step, dtype = self._block, product_type(x, y)
+        parts = [
+            moments_of(x[start : start + step], y[start : start + step], dtype)
+            for start in range(0, len(x), step)
+        ]
+        return reduce(add, parts[0::2]), reduce(add, parts[1::2])
+
+
+def shifted_runs(agreement: Matrix) -> list[Run]:
+    """Find runs of rows, (start, stop, k), that agree with the row k further on, not their own.
+
+    Parameters
+    ----------
+    agreement : ndarray, shape (n, number of `OFFSETS`)
+        From `Pairing.by_row`; at least `RUN` rows.
+    """
+    n = len(agreement)
+    edges = np.linspace(0, n, n // RUN + 1).astype(int)
+    runs: list[Run] = []
+    for start, stop in pairwise(edges.tolist()):
+        block = agreement[start:stop]
+        rival, best = np.argsort(np.nanmean(block, axis=0))[-2:]
+        if best == LARGEST_OFFSET:
+            continue
+        # In a sorted file neighbours are alike: the best must beat the next best too, not only 0.
+        gain = block[:, best] - block[:, rival]
+        gain = gain[~np.isnan(gain)]
+        critical = stdtrit(len(gain) - 1, 1 - ALPHA / (len(edges) - 1))
+        if gain.mean() > critical * gain.std(ddof=1) / np.sqrt(len(gain)):
+            k = OFFSETS[int(best)]
+            if runs and runs[-1][1:] == (start, k):
+                start = runs.pop()[0]
+            runs.append((start, stop, k))
+    return runs
+
+
+def any_at_random(ranks: Matrix) -> bool:
+    """Whether the tail of `Pairing.partner_ranks` is too flat to come from right pairs alone.
+
+    Of random partners above a rank τ, half are above (1 + τ)/2. The density of right ones falls
+    towards 1; if at least as fast as a straight line that ends at 0, a quarter are. A
+    binomial test of a quarter, at four places.
+    """
+    for threshold in (1 / 16, 1 / 8, 1 / 4, 1 / 2):
+        tail = ranks[ranks > threshold]
+        upper = np.count_nonzero(tail > (1 + threshold) / 2)
+        if upper and bdtrc(upper - 1, len(tail), 1 / 4) < ALPHA / 4:
+            return True
+    return False
+
+
+def share_at_random(ranks: Matrix) -> float:
+    """Estimate the share of rows whose partner is random, from the height of the ranks' tail.
+
+    Above a rank λ, (1 − λ) of the random partners are found, and right ones that make the estimate
+    too large: fewer for a larger λ, which leaves fewer rows to count, too. The λ is taken with the
+    least mean squared error, the lowest estimate standing for the truth.
+
+    J. D. Storey (2002), A direct approach to false discovery rates, doi:10.1111/1467-9868.00346;
+    J. D. Storey, J. E. Taylor and D. Siegmund (2004), doi:10.1111/j.1467-9868.2004.00439.x.
+    """
+    levels = np.array([1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4])
+    above = np.mean(ranks > levels[:, np.newaxis], axis=1)
+    estimates = above / (1 - levels)
+    variances = above * (1 - above) / (len(ranks) * (1 - levels) ** 2)
+    best = np.argmin((estimates - estimates.min()) ** 2 + variances)
+    return min(1.0, float(estimates[best]))
+
+
+def suspects(ranks: Matrix) -> Indices:
+    """Name the rows whose partner looks random, the worst first.
+
+    With a share π at random, π(1 − τ) of all rows are above the rank τ for that reason. The rows
+    above the least τ are named for which that makes `PURITY` of them.
+    """
+    levels = np.unique(ranks)
+    above = len(ranks) - np.searchsorted(np.sort(ranks), levels, side="right")
+    at_random = share_at_random(ranks) * (1 - levels) * len(ranks)
+    worst_first = np.argsort(-ranks, kind="stable")
+    return worst_first[: above[np.argmax(at_random >= PURITY * above)]]
+
+
+def _error(a: Embeddings, b: Embeddings) -> float:
+    return float(np.vdot(a, a) + np.vdot(b, b) - 2 * _nuclear(a.T @ b)) / len(a)
+
+
+def _nuclear(cross: Embeddings) -> float:
+    return float(np.linalg.svd(cross, compute_uv=False).sum())

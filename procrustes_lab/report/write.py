@@ -1,0 +1,114 @@
+"""The compatibility report: the notebook `report` on two embedding files, as one page."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nbformat
+from nbformat import NotebookNode
+
+from procrustes_lab.core.archive import replacing
+from procrustes_lab.files.pairs import FileError
+from procrustes_lab.lab import runner
+
+from . import page
+
+Name = str | os.PathLike[str]
+
+_HERE = Path(__file__).resolve().parent
+_PLACES = (_HERE.parents[1] / "notebooks" / "report.ipynb", _HERE / "report.ipynb")
+"""Where the notebook is: in a checkout, and in an installed package."""
+
+
+def write_report(
+    old: Name | None,
+    new: Name | None,
+    output: Name,
+    *,
+    queries: tuple[Name, Name] | None = None,
+    qrels: Name | None = None,
+    seed: int = 0,
+    keep_notebook: bool = False,
+) -> str:
+    """Write the page that says whether the index of `old` can be kept for queries of `new`.
+
+    The notebook is executed in a temporary folder, with progress on stderr. The page is written
+    beside its place and moved there when it is complete, so that one that is there is replaced by
+    a whole one or not at all.
+
+    Parameters
+    ----------
+    old, new : path-like or None
+        Embedding files, see `procrustes_lab.files`; both None for the example, which upgrades a
+        model of the descriptions in the installed libraries.
+    output : path-like
+        The page.
+    queries : (path-like, path-like), optional
+        Embedding files of the same queries, by the old model and by the new.
+    qrels : path-like, optional
+        Which documents answer which queries; see `procrustes_lab.report.verdict.read_qrels`.
+    seed : int
+        Of every sample.
+    keep_notebook : bool
+        Whether the executed notebook is to stand beside the page, under the same name.
+
+    Returns
+    -------
+    str
+        The verdict, and on what.
+
+    Raises
+    ------
+    OSError
+        If the page cannot be written.
+    FileError
+        If what was given makes no report: one sentence names file, place and remedy.
+    """
+    if (old is None) != (new is None):
+        raise FileError("one file of vectors was given; expected two, by the old model and the new")
+    if qrels is not None and queries is None:
+        raise FileError(f"{qrels} judges queries; expected their vectors too, by both models")
+    target = Path(output)
+    files = {"old": old, "new": new, "qrels": qrels}
+    if queries is not None:
+        files |= {"old_queries": queries[0], "new_queries": queries[1]}
+    given = {name: os.path.abspath(path) for name, path in files.items() if path is not None}
+    kept = target.with_suffix(".ipynb")
+    for path in filter(os.path.exists, given.values()):
+        for made in (target, kept) if keep_notebook else (target,):
+            if made.exists() and made.samefile(path):
+                raise FileError(f"{made} would replace the input {path}; choose another output")
+    template = next(path for path in _PLACES if path.is_file())
+    # Opened first, so that a place that cannot be written fails before any work is done.
+    with replacing(target) as made_page, TemporaryDirectory(prefix="procrustes-lab-") as folder:
+        runner.run([template], Path(folder), parameters={**given, "seed": seed})
+        executed = Path(folder, "notebooks", template.name)
+        notebook = nbformat.read(executed, as_version=4)
+        _raise_failure(notebook)
+        now = datetime.now().astimezone().isoformat(" ", "minutes")
+        html, title = page.render(
+            notebook,
+            f"Made on {now} by Procrustes Lab {version('procrustes-lab')} with Python "
+            f"{platform.python_version()}.",
+        )
+        made_page.write(html.encode())
+        if keep_notebook:
+            with replacing(kept) as copy:
+                copy.write(executed.read_bytes())
+    return title
+
+
+def _raise_failure(notebook: NotebookNode) -> None:
+    """Say in the notebook's own words why it came to no end."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                known = output.ename in ("FileError", "ValueError", "OSError")
+                raise FileError(output.evalue if known else f"{output.ename}: {output.evalue}")
+    if notebook.cells[-1].get("execution_count", 0) is None:
+        raise FileError("the notebook ended early: is there enough memory?")

@@ -1,0 +1,298 @@
+"""Exact search by dot product, how well it finds one known item per query, and what it survives.
+
+Scores are computed for a block of queries at a time: the whole queries × documents matrix never
+exists, however many there are of either.
+"""
+
+import operator
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from procrustes_lab.core.validate import as_embeddings, reject_nonfinite
+
+Matrix = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+BLOCK = 2**22
+"""How many scores to hold at once: 32 MB of them."""
+
+
+def search(
+    queries: ArrayLike, documents: ArrayLike, k: int, *, block: int = BLOCK
+) -> tuple[Indices, Matrix]:
+    """Find the k documents that have the largest dot products with each query.
+
+    Parameters
+    ----------
+    queries : array_like, shape (q, d)
+    documents : array_like, shape (n, d)
+    k : int
+        From 1 to n.
+    block : int
+        How many scores to hold at once; at least one query's.
+
+    Returns
+    -------
+    indices : ndarray of int64, shape (q, k)
+        Rows of `documents`, best first; among equal scores the lower row first.
+    scores : ndarray of float64, shape (q, k)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a side is not a finite two-dimensional array of real numbers, the sides differ in
+        width, or k is out of range.
+    """
+    Q, D = _as_sides(queries, documents)
+    if not 1 <= k <= len(D):
+        raise ValueError(f"k is {k}; expected 1 to {len(D)}, the number of documents")
+    indices, scores = np.empty((len(Q), k), dtype=np.int64), np.empty((len(Q), k))
+    for rows, found in _score_blocks(Q, D, block):
+        indices[rows] = _largest(found, k)
+        scores[rows] = np.take_along_axis(found, indices[rows], axis=1)
+    return indices, scores
+
+
+def ranks(
+    queries: ArrayLike, documents: ArrayLike, relevant: ArrayLike, *, block: int = BLOCK
+) -> Indices:
+    """Return the rank of each query's one relevant document among all documents.
+
+    Parameters
+    ----------
+    queries : array_like, shape (q, d)
+    documents : array_like, shape (n, d)
+    relevant : array_like of int, shape (q,)
+        Row of `documents` that answers each query.
+    block : int
+        How many scores to hold at once; at least one query's.
+
+    Returns
+    -------
+    ndarray of int64, shape (q,)
+        How many documents score at least as high as the relevant one, itself included: 1 is
+        first, and ties count against the query, so that a zero query ranks last and not first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `search`, and if `relevant` is not one row number of `documents` per query.
+    """
+    Q, D = _as_sides(queries, documents)
+    answers = np.asarray(relevant)
+    if answers.dtype.kind not in "iu" or answers.shape != (len(Q),):
+        raise ValueError(
+            f"relevant holds {answers.dtype} values, shape {answers.shape}; "
+            f"expected integers, shape ({len(Q)},): one document row for each query"
+        )
+    if not 0 <= answers.min() <= answers.max() < len(D):
+        raise ValueError(
+            f"relevant runs from {answers.min()} to {answers.max()}; "
+            f"expected rows of documents, 0 to {len(D) - 1}"
+        )
+    result = np.empty(len(Q), dtype=np.int64)
+    for rows, found in _score_blocks(Q, D, block):
+        own = np.take_along_axis(found, answers[rows, np.newaxis], axis=1)
+        result[rows] = np.count_nonzero(found >= own, axis=1)
+    return result
+
+
+def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int = BLOCK) -> Matrix:
+    """Return how far each query can move, in any direction, and keep its top k as a set.
+
+    A query at z keeps the set as long as ⟨z, y_a − y_b⟩ > 0 for every a inside and every b
+    outside: an intersection of half-spaces. The margin of q is its distance from the nearest of
+    their walls, min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer
+    one through that wall does.
+
+    Parameters
+    ----------
+    queries : array_like, shape (q, d)
+    documents : array_like, shape (n, d)
+    k : int
+        From 1 to n.
+    block : int
+        How many scores to hold at once; at least one query's.
+
+    Returns
+    -------
+    ndarray of float64, shape (q,)
+        0 where the k-th place is tied, infinity where k is n. Rounded down, so that near
+        duplicates certify nothing by accident.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `search`.
+
+    Notes
+    -----
+    O(q n d k) time. For linear classifiers the same distance is in Moosavi-Dezfooli, Fawzi and
+    Frossard (2016), "DeepFool", arXiv:1511.04599, section 3.1.
+    """
+    Q, D = _as_sides(queries, documents)
+    best, _ = search(Q, D, k, block=block)
+    energies, lengths = np.vecdot(D, D), np.linalg.norm(Q, axis=1)
+    longest = energies.max()
+    eps, tiny = np.finfo(float).eps, np.finfo(float).tiny
+    rounding = 2 * D.shape[1] * eps  # of a dot product of two unit vectors
+    result = np.full(len(Q), np.inf)
+    for rows, scores in _score_blocks(Q, D, block):
+        tops = best[rows]
+        outside = scores + rounding * np.sqrt(longest) * lengths[rows, np.newaxis]
+        np.put_along_axis(outside, tops, -np.inf, axis=1)
+        for a in tops.T:
+            gaps = np.take_along_axis(scores, a[:, np.newaxis], axis=1) - outside
+            squares = energies[a, np.newaxis] + energies - 2 * (D[a] @ D.T)
+            widths = np.sqrt(np.maximum(squares, tiny) + 2 * rounding * longest)
+            np.minimum(result[rows], (gaps / widths).min(axis=1), out=result[rows])
+    margin: Matrix = np.maximum(result, 0.0)
+    return margin
+
+
+def certified_top(
+    moved: ArrayLike,
+    queries: ArrayLike,
+    documents: ArrayLike,
+    k: int = 1,
+    *,
+    block: int = BLOCK,
+) -> NDArray[np.bool_]:
+    """Tell which queries provably keep their top k documents, as a set, when they are moved.
+
+    Certified is a query that lies nearer to the ray through its moved self than its margin: the
+    ray and not the point, because the length of a query ranks nothing. Whatever the residual
+    ‖moved − query‖ certifies is certified so, and more.
+
+    Parameters
+    ----------
+    moved : array_like, shape (q, d)
+        Where the queries come to lie: another model's, aligned.
+    queries : array_like, shape (q, d)
+        The native queries, in the same order.
+    documents : array_like, shape (n, d)
+    k : int
+        From 1 to n.
+    block : int
+        How many scores to hold at once; at least one query's.
+
+    Returns
+    -------
+    ndarray of bool, shape (q,)
+        The mean is the certified share. False promises nothing: the set may survive all the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `search`, and if `moved` and `queries` differ in shape.
+    """
+    return margins(queries, documents, k, block=block) > distances_from_rays(queries, moved)
+
+
+def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
+    """Return how far each query lies from the nearest non-negative multiple of its moved self.
+
+    Never more than ‖moved − query‖: it is the query's length times the sine of the angle between
+    the two, or its whole length if they are at a right angle or beyond.
+
+    Parameters
+    ----------
+    queries, moved : array_like, shape (q, d)
+
+    Returns
+    -------
+    ndarray of float64, shape (q,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If either is not a finite two-dimensional array of real numbers, or the shapes differ.
+    """
+    Q, Z = as_embeddings(queries, "queries"), as_embeddings(moved, "moved")
+    if Z.shape != Q.shape:
+        raise ValueError(
+            f"moved has shape {Z.shape}, queries have shape {Q.shape}; "
+            "expected the same: row i of each is one query, in the space of the documents"
+        )
+    reject_nonfinite(Q, "queries")
+    reject_nonfinite(Z, "moved")
+    Q, Z = Q.astype(np.float64, copy=False), Z.astype(np.float64, copy=False)
+    energies = np.vecdot(Z, Z)
+    factors = np.maximum(np.vecdot(Z, Q), 0.0) / np.where(energies > 0, energies, 1.0)
+    distances: Matrix = np.linalg.norm(Q - factors[:, np.newaxis] * Z, axis=1)
+    return distances
+
+
+def recall_at(ranks: ArrayLike, k: int) -> float:
+    """Return the share of queries whose relevant document is among the first k.
+
+    With one relevant document per query this is the success rate as well (Manning, Raghavan
+    and Schütze, *Introduction to Information Retrieval*, 2008, §8.4).
+    """
+    return float(np.mean(_as_ranks(ranks) <= _as_cutoff(k)))
+
+
+def mean_reciprocal_rank(ranks: ArrayLike) -> float:
+    """Return the mean of 1/rank (Voorhees, "The TREC-8 question answering track report", 1999)."""
+    return float(np.mean(1 / _as_ranks(ranks)))
+
+
+def ndcg_at(ranks: ArrayLike, k: int) -> float:
+    """Return the mean of 1/log₂(1 + rank), counting 0 for ranks beyond k.
+
+    That is the normalised discounted cumulative gain of Järvelin and Kekäläinen (2002,
+    doi:10.1145/582415.582418), whose ideal is 1 when one document is relevant.
+    """
+    r = _as_ranks(ranks)
+    return float(np.mean(np.where(r <= _as_cutoff(k), 1 / np.log2(1 + r), 0)))
+
+
+def _as_sides(queries: ArrayLike, documents: ArrayLike) -> tuple[Matrix, Matrix]:
+    Q, D = as_embeddings(queries, "queries"), as_embeddings(documents, "documents")
+    if Q.shape[1] != D.shape[1]:
+        raise ValueError(
+            f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}; "
+            "expected the same space: align the queries first"
+        )
+    reject_nonfinite(Q, "queries")
+    reject_nonfinite(D, "documents")
+    return Q.astype(np.float64, copy=False), D.astype(np.float64, copy=False)
+
+
+def _as_ranks(ranks: ArrayLike) -> Indices:
+    r = np.asarray(ranks)
+    if r.dtype.kind not in "iu" or r.ndim != 1 or len(r) == 0 or r.min() < 1:
+        raise ValueError(
+            f"ranks hold {r.dtype} values, shape {r.shape}; expected one positive integer per query"
+        )
+    return r.astype(np.int64)
+
+
+def _as_cutoff(k: int) -> int:
+    if operator.index(k) < 1:
+        raise ValueError(f"k is {k}; expected at least 1")
+    return k
+
+
+def _score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Matrix]]:
+    """Yield consecutive rows of Q with their scores, shape (rows, n)."""
+    step = max(1, block // len(D))
+    for start in range(0, len(Q), step):
+        rows = slice(start, start + step)
+        yield rows, Q[rows] @ D.T
+
+
+def _largest(scores: Matrix, k: int) -> Indices:
+    """Return the columns of each row's k largest scores, ordered by score and then by column."""
+    if k == 1:
+        best: Indices = np.argmax(scores, axis=1, keepdims=True)
+        return best
+    least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
+    above, tied = scores > least, scores == least
+    # Partitioning picks any of the tied columns; the lowest ones are wanted.
+    room = k - np.count_nonzero(above, axis=1, keepdims=True)
+    columns = np.nonzero(above | (tied & (np.cumsum(tied, axis=1) <= room)))[1].reshape(-1, k)
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)

@@ -1,0 +1,61 @@
+"""The adapter: its file is a map like any other, with its origin beside it."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+import procrustes_lab as pl
+from procrustes_lab.files.adapter import Adapter
+
+
+@pytest.fixture
+def adapter():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 4)), rng.normal(size=(30, 3))
+    return Adapter(pl.align(x, y, center=True, whiten=0.1), pl.certify(x, y), "ab" * 32, "cd" * 32)
+
+
+def test_it_comes_back_as_it_was(adapter, tmp_path):
+    adapter.save(tmp_path / "adapter.npz")
+    loaded = Adapter.load(tmp_path / "adapter.npz")
+    assert loaded.certificate == adapter.certificate
+    assert (loaded.source_sha256, loaded.target_sha256) == ("ab" * 32, "cd" * 32)
+    for name, value in vars(adapter.alignment).items():
+        np.testing.assert_array_equal(getattr(loaded.alignment, name), value)
+
+
+def test_its_file_is_plain(adapter, tmp_path):
+    adapter.save(tmp_path / "adapter.npz")
+    with np.load(tmp_path / "adapter.npz", allow_pickle=False) as file:
+        assert {name: file[name].item() for name in ("format", "direction", "n")} == {
+            "format": 1,
+            "direction": "new → old",
+            "n": 30,
+        }
+        assert (file["source_dim"], file["target_dim"]) == (4, 3)
+        assert file["certificate_error"] == adapter.certificate.error
+
+
+def test_the_library_reads_it_as_an_alignment(adapter, tmp_path):
+    adapter.save(tmp_path / "adapter.npz")
+    loaded = pl.Alignment.load(tmp_path / "adapter.npz")
+    np.testing.assert_array_equal(loaded.apply(np.eye(4)), adapter.alignment.apply(np.eye(4)))
+
+
+def test_a_plain_alignment_is_no_adapter(adapter, tmp_path):
+    adapter.alignment.save(tmp_path / "map.npz")
+    with pytest.raises(ValueError, match="a map without a direction"):
+        Adapter.load(tmp_path / "map.npz")
+
+
+def test_no_flipped_byte_is_a_raw_error(adapter, tmp_path):
+    path = tmp_path / "adapter.npz"
+    adapter.save(path)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 41):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << (position % 8)
+        path.write_bytes(damaged)
+        with contextlib.suppress(ValueError):  # a flip in the padding harms nothing
+            Adapter.load(path)

@@ -1,0 +1,276 @@
+"""Diagnoses: what is planted is found, with its numbers, and nothing is found where nothing is."""
+
+import numpy as np
+import pytest
+
+from procrustes_lab.data import datasets, text_models
+from procrustes_lab.report.diagnosis import KINDS, SEVERITIES, Diagnosis, Finding, diagnose
+
+
+def unit(Z):
+    return Z / np.linalg.norm(Z, axis=1, keepdims=True)
+
+
+def healthy(seed=0, n=1500, d_x=16, d_y=16, noise=0.3):
+    """A noisy rotation of unit vectors, as many directions as dimensions."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, max(d_x, d_y)))
+    Q = np.linalg.qr(rng.standard_normal((d_y, d_y)))[0]
+    return unit(X[:, :d_x]), unit(X[:, :d_y] @ Q + noise * rng.standard_normal((n, d_y)))
+
+
+def first(diagnosis, kind):
+    return next(finding for finding in diagnosis if finding.kind == kind)
+
+
+# Healthy pairs
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_is_found_in_healthy_random_pairs(seed, noise):
+    sizes = np.random.default_rng(seed).integers([600, 12], [2500, 32])
+    assert diagnose(*healthy(seed, sizes[0], sizes[1], sizes[1], noise), seed=seed).kinds == ()
+
+
+def test_going_up_or_somewhat_down_is_healthy():
+    assert diagnose(*healthy(d_x=14, d_y=16)).kinds == ()
+    assert diagnose(*healthy(d_x=16, d_y=14)).kinds == ()
+
+
+@pytest.fixture(scope="module")
+def texts():
+    documents = datasets.api_descriptions().documents[::2]
+    return {
+        name: text_models.embed(name, documents, fitted_on=documents, dimension=dimension)
+        for name, dimension in [("word", 96), ("character", 96), ("bigram", 64)]
+    }
+
+
+@pytest.mark.parametrize(
+    "pair", [("word", "character"), ("character", "word"), ("word", "bigram"), ("bigram", "word")]
+)
+def test_nothing_is_found_in_healthy_text_embeddings(texts, pair):
+    source, target = (texts[name] for name in pair)
+    order = np.random.default_rng(0).permutation(len(source))
+    for rows in (np.arange(len(source)), order, order[:1500]):
+        assert diagnose(source[rows], target[rows]).kinds == ()
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32"])
+def test_nor_in_rounded_ones(texts, kind):
+    assert diagnose(texts["word"].astype(kind), texts["character"].astype(kind)).kinds == ()
+
+
+# Every kind, planted
+
+PLANTED = {}
+
+
+def planted(kind):
+    def register(make):
+        PLANTED[kind] = make
+        return make
+
+    return register
+
+
+@planted("mispaired rows")
+def _shuffle(X, Y):
+    return X, Y[np.random.default_rng(1).permutation(len(Y))]
+
+
+@planted("shifted rows")
+def _roll(X, Y):
+    return X, np.roll(Y, -2, axis=0)
+
+
+@planted("too few pairs")
+def _few(X, Y):
+    return X[:30], Y[:30]
+
+
+@planted("zero rows")
+def _zeros(X, Y):
+    return np.where(np.arange(len(X))[:, np.newaxis] % 500 == 7, 0, X), Y
+
+
+@planted("duplicated rows")
+def _copies(X, Y):
+    return np.vstack([X[:100], X[:100], X[200:]]), np.vstack([Y[:100], Y[:100], Y[200:]])
+
+
+@planted("unnormalised vectors")
+def _lengths(X, Y):
+    return X * np.exp(np.random.default_rng(1).standard_normal((len(X), 1))), Y
+
+
+@planted("different scales")
+def _scale(X, Y):
+    return X, 5 * Y
+
+
+@planted("dominant mean")
+def _cone(X, Y):
+    return unit(X + 2 * np.eye(16)[0]), Y
+
+
+@planted("collapsed dimensions")
+def _flat(X, Y):
+    return unit(X[:, :10]) @ np.linalg.qr(np.random.default_rng(1).standard_normal((16, 16)))[0][
+        :10
+    ], Y
+
+
+@planted("duplicated dimensions")
+def _twins(X, Y):
+    return unit(np.hstack([X, -3 * X[:, 4:5]])), Y
+
+
+@planted("information loss")
+def _down(X, Y):
+    return X, unit(Y[:, :5])
+
+
+@planted("hubness")
+def _hubs(X, Y):
+    favourite = 3 * (np.arange(len(Y)) % 10 == 0)
+    return X, Y * (1 + favourite)[:, np.newaxis]
+
+
+def test_every_kind_is_planted():
+    assert set(PLANTED) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_planted_is_found(kind):
+    diagnosis = diagnose(*PLANTED[kind](*healthy()))
+    assert kind in diagnosis.kinds
+    for finding in diagnosis:
+        assert finding.severity in SEVERITIES
+        assert finding.sentence.endswith(".")
+        assert finding.remedy.endswith(".")
+        assert all(np.isfinite(list(finding.evidence.values())))
+    order = [SEVERITIES.index(finding.severity) for finding in diagnosis]
+    assert order == sorted(order)
+
+
+def test_the_numbers_of_the_findings():
+    X, Y = healthy()
+    found = {kind: first(diagnose(*make(X, Y)), kind) for kind, make in PLANTED.items()}
+    assert found["mispaired rows"].evidence["share"] == 1
+    assert found["shifted rows"].evidence["offset"] == -2
+    assert list(found["zero rows"].rows) == [7, 507, 1007]
+    assert list(found["duplicated rows"].rows) == list(range(100, 200))
+    assert found["different scales"].evidence["ratio"] == pytest.approx(5)
+    assert found["collapsed dimensions"].evidence["rank"] == 10
+    assert found["duplicated dimensions"].evidence["second"] == 16
+    assert found["duplicated dimensions"].evidence["first"] == 4
+    cone = unit(X + 2 * np.eye(16)[0])
+    share = np.sum(cone.mean(axis=0) ** 2) / np.mean(np.sum(cone**2, axis=1))
+    assert found["dominant mean"].evidence["share"] == pytest.approx(share)
+    lengths = np.linalg.norm(_lengths(X, Y)[0], axis=1)
+    assert found["unnormalised vectors"].evidence["spread"] == pytest.approx(
+        lengths.std() / lengths.mean()
+    )
+    U, _, Vt = np.linalg.svd(X.T @ unit(Y[:, :5]), full_matrices=False)
+    lost = 1 - np.sum((X @ U @ Vt) ** 2) / np.sum(X**2)
+    assert found["information loss"].evidence["lost"] == pytest.approx(lost)
+
+
+def test_partly_wrong_rows_are_named():
+    X, Y = healthy(n=3000)
+    rng = np.random.default_rng(3)
+    wrong = rng.choice(3000, 300, replace=False)
+    mixed = Y.copy()
+    mixed[wrong] = Y[rng.permutation(wrong)]
+    finding = first(diagnose(X, mixed), "mispaired rows")
+    assert finding.severity == "warning"
+    assert finding.evidence["share"] == pytest.approx(0.1, abs=0.05)
+    assert np.isin(finding.rows, wrong).mean() >= 0.7
+    assert np.isin(wrong, finding.rows).mean() >= 0.6
+
+
+def test_a_lost_row_is_located():
+    X, Y = healthy()
+    finding = first(diagnose(X[:-1], np.delete(Y, 700, axis=0)), "shifted rows")
+    assert finding.evidence["offset"] == -1
+    assert finding.evidence["share"] == pytest.approx(0.53, abs=0.05)
+    assert abs(finding.evidence["first"] - 700) <= 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_which_side_is_which(kind):
+    """A fault of one side is reported of that side when the sides are exchanged."""
+    X, Y = PLANTED[kind](*healthy())
+    one_sided = ("zero", "duplicated", "unnormalised", "dominant", "collapsed")
+    here, there = diagnose(X, Y), diagnose(Y, X)
+    if kind.startswith(one_sided):
+        names = [{f.sentence[:1] for f in d if f.kind == kind} for d in (here, there)]
+        assert names in ([{"X"}, {"Y"}], [{"X", "Y"}, {"X", "Y"}])
+
+
+def test_the_basis_does_not_matter(texts):
+    """Turning a side changes no finding but those about columns."""
+    X, Y = texts["word"], np.roll(texts["character"], 1, axis=0)
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((96, 96)))[0]
+    assert diagnose(X @ Q, Y).kinds == diagnose(X, Y).kinds == ("shifted rows",)
+
+
+def test_the_same_seed_gives_the_same_words(texts):
+    X, Y = texts["word"][:800], np.roll(texts["character"][:800], 40, axis=0)
+    assert repr(diagnose(X, Y, seed=5)) == repr(diagnose(X, Y, seed=5))
+
+
+# Edge cases
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 20, 60, 120])
+@pytest.mark.parametrize("d", [1, 2, 7, 40])
+@pytest.mark.filterwarnings("error")
+def test_few_rows_and_few_dimensions_are_survived(n, d):
+    rng = np.random.default_rng(n * d)
+    for X in (rng.standard_normal((n, d)), np.zeros((n, d)), np.ones((n, d))):
+        for Y in (rng.standard_normal((n, 3)), np.zeros((n, 3))):
+            diagnosis = diagnose(X, Y)
+            assert diagnosis.n == n
+            assert repr(diagnosis)
+
+
+def test_bad_input_is_refused():
+    X, Y = healthy(n=50)
+    with pytest.raises(ValueError, match="at least 2"):
+        diagnose(X[:1], Y[:1])
+    with pytest.raises(ValueError, match="49 rows"):
+        diagnose(X, Y[:-1])
+    X[17, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN in row 17, column 3"):
+        diagnose(X, Y)
+
+
+# Looks
+
+
+def test_text_and_html_say_the_same():
+    diagnosis = diagnose(*_roll(*healthy()))
+    (finding,) = diagnosis
+    text = " ".join(repr(diagnosis).split())
+    for words in (diagnosis.summary, finding.sentence, finding.remedy, *KINDS):
+        assert words in text
+        assert words in diagnosis._repr_html_()
+    assert max(map(len, repr(diagnosis).splitlines())) <= 100
+
+
+def test_nothing_found_says_what_was_looked_for():
+    diagnosis = diagnose(*healthy())
+    assert len(diagnosis) == 0
+    assert "nothing found" in repr(diagnosis)
+    assert "hubness" in repr(diagnosis)
+    assert "<table" not in diagnosis._repr_html_()
+
+
+def test_html_is_escaped():
+    finding = Finding("hubness", "note", "a < b & <script>.", "none.", {})
+    page = Diagnosis(2, 1, 1, 2, (finding,))._repr_html_()
+    assert "<script>" not in page
+    assert "a &lt; b &amp; &lt;script&gt;." in page

@@ -1,0 +1,330 @@
+"""The report, end to end, on files that are written here."""
+
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import threading
+from html import unescape
+from html.parser import HTMLParser
+
+import nbformat
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from procrustes_lab.files import FileError
+from procrustes_lab.report import page
+from procrustes_lab.report.write import write_report
+
+N, DIMENSION = 1500, 24
+HOSTILE = "<script>alert('{x}')<"
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def space():
+    """Return vectors that crowd in places, as those of real objects do, and a turn of them."""
+    rng = np.random.default_rng(3)
+    centres = rng.standard_normal((100, DIMENSION))[rng.integers(100, size=N)]
+    X = centres + 0.7 * rng.standard_normal((N, DIMENSION))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    turn = np.linalg.qr(rng.standard_normal((DIMENSION, DIMENSION)))[0]
+    return X, X @ turn, turn
+
+
+def report(folder, new, old, ids=None, name="report", **options):
+    """Write both files, and return the verdict and the page."""
+    suffix = ".npy" if ids is None else ".npz"
+    paths = folder / f"old{suffix}", folder / f"new{suffix}"
+    for path, rows in zip(paths, (old, new), strict=True):
+        if ids is None:
+            np.save(path, rows)
+        else:
+            np.savez(path, vectors=rows, ids=ids)
+    output = folder / f"{name}.html"
+    title = write_report(*paths, output, **options)
+    return title.split(":")[0], output.read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would see: tags with their attributes, and the text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def assert_it_stands_alone(html):
+    """Nothing to load, nothing to run, headings in order, every picture with words."""
+    reader = Reader(html)
+    names = [tag for tag, _ in reader.tags]
+    assert not {"script", "iframe", "object", "embed", "base", "form", "img"} & set(names)
+    for tag, attributes in reader.tags:
+        assert not any(name.startswith("on") for name in attributes), tag
+        for name in ("src", "href", "xlink:href", "srcset", "poster", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:,")), (tag, value)
+    assert not re.search(r"url\((?!#)|@import|javascript:", html)
+    levels = [int(tag[1]) for tag in names if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert set(levels[1:]) == {2}
+    assert names.count("main") == names.count("nav") == names.count("footer") == 1
+    drawings = [attributes for tag, attributes in reader.tags if tag == "svg"]
+    assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in drawings)
+    ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [a["href"][1:] for tag, a in reader.tags if tag == "a"]
+    assert len(links) > 8
+    assert set(links) <= set(ids)
+
+
+def undated(html):
+    return re.sub(r'<p id="made">.*?</p>', "", html)
+
+
+@pytest.fixture(scope="module")
+def turned(space, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("turned")
+    X, Y, _ = space
+    return folder, *report(folder, X, Y, keep_notebook=True)
+
+
+def test_a_planted_turn_keeps_the_index(turned):
+    _, verdict, html = turned
+    assert verdict == "Align and keep the index"
+    assert "weaker evidence" in html
+    assert "pairs, joined by position" in html
+    assert "row i of one was taken for row i of the other" in html
+    assert_it_stands_alone(html)
+
+
+def test_the_executed_notebook_is_kept_where_asked_and_nothing_else(turned):
+    folder, *_ = turned
+    assert {path.name for path in folder.iterdir()} == {
+        *("old.npy", "new.npy", "report.html", "report.ipynb")
+    }
+    notebook = nbformat.read(folder / "report.ipynb", as_version=4)
+    assert "3 of 3 claims hold" in notebook.cells[-1].outputs[0].data["text/plain"]
+
+
+def test_the_same_files_and_seed_give_the_same_page_but_for_the_date(turned, tmp_path):
+    folder, _, html = turned
+    again = tmp_path / "report.html"
+    write_report(folder / "old.npy", folder / "new.npy", again)
+    assert undated(again.read_text(encoding="utf-8")) == undated(html)
+    assert undated(html) != html
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_shuffle_is_not_paired(space, tmp_path):
+    X, Y, _ = space
+    noisy = Y + 0.05 * np.random.default_rng(1).standard_normal(Y.shape)
+    order = np.random.default_rng(2).permutation(N)
+    verdict, html = report(tmp_path, X, noisy[order])
+    assert verdict == "These rows are not paired"
+    assert "Nothing further down means anything" in html
+    assert_it_stands_alone(html)
+
+
+def test_unrelated_spaces_are_to_be_embedded_again(space, tmp_path):
+    X, *_ = space
+    noise = np.random.default_rng(4).standard_normal((N, 16))
+    verdict, html = report(tmp_path, noise, X)
+    assert verdict == "Re-embed"
+    assert "cannot be told from noise" in html
+
+
+def test_files_with_ids_that_have_nothing_in_common_are_to_be_embedded_again(space, tmp_path):
+    X, *_ = space
+    rng = np.random.default_rng(9)
+    centres = rng.standard_normal((60, 16))[rng.integers(60, size=N)]
+    others = centres + 0.5 * rng.standard_normal((N, 16))
+    verdict, html = report(tmp_path, others, X, ids=np.arange(N))
+    assert verdict == "Re-embed"
+    assert "joined by identifier" in html
+
+
+@pytest.fixture(scope="module")
+def asked(space, tmp_path_factory):
+    """A better new model: the old one is the same with noise, in documents and more in queries."""
+    folder = tmp_path_factory.mktemp("asked") / HOSTILE
+    folder.mkdir()
+    X, Y, turn = space
+    rng = np.random.default_rng(6)
+    Y = Y + 0.13 * rng.standard_normal(Y.shape)
+    answers = rng.permutation(N)[:200]
+    queries = X[answers] + 0.02 * rng.standard_normal((200, DIMENSION))
+    old_queries = queries @ turn + 0.2 * rng.standard_normal((200, DIMENSION))
+    ids = np.array([f"{HOSTILE}img src=x>&\"'\n{{y}} {row}" for row in range(N)])
+    X, zero = X.copy(), answers[0]
+    X[zero] = 0  # so that diagnosis has a row to name
+    np.savez(folder / "oldq.npz", vectors=old_queries, ids=np.arange(200))
+    np.savez(folder / "newq.npz", vectors=queries, ids=np.arange(200))
+    lines = (f"{q}\t{row}\t1" for q, row in enumerate(answers))
+    (folder / "qrels.tsv").write_text("\n".join([*lines, "7\tnobody\t1"]), encoding="utf-8")
+    by_row = [str(row) for row in range(N)]
+    title, html = report(
+        folder,
+        *(X, Y, by_row),
+        queries=(folder / "oldq.npz", folder / "newq.npz"),
+        qrels=folder / "qrels.tsv",
+    )
+    return folder, title, html, (X, Y, ids, queries, old_queries, zero)
+
+
+def test_queries_and_judgements_decide(asked):
+    _, verdict, html, _ = asked
+    assert verdict == "Align now, re-embed later"
+    text = unescape(html)
+    assert "Rests on measured search, 200 queries" in text
+    assert "Break-even" in text
+    assert "1 judgements are of queries or documents without vectors" in text
+    assert "weaker evidence" not in html
+    assert_it_stands_alone(html)
+
+
+def test_the_table_of_search_is_what_the_files_say(asked):
+    _, _, html, (X, Y, _, queries, old_queries, _) = asked
+    row = re.search(r"old queries, old index</th><td.*?>([\d.]+)</td>", html)
+    folder = asked[0]
+    lines = (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()[:200]
+    answers = np.array([int(line.split("\t")[1]) for line in lines])
+    for Q, D, name in ((old_queries, Y, "old queries, old"), (queries, X, "new queries, new")):
+        scores = Q @ D.T
+        rank = np.sum(scores >= scores[np.arange(200), answers][:, np.newaxis], axis=1)
+        expected = np.mean(np.where(rank <= 10, 1 / np.log2(1 + rank), 0))
+        row = re.search(rf"{name} index</th><td.*?>([\d.]+)</td>", html)
+        assert float(row[1]) == pytest.approx(expected, abs=6e-4)
+
+
+def test_names_and_ids_stay_text(asked, tmp_path):
+    """Without qrels this time: the new model judges."""
+    *_, (X, Y, ids, queries, old_queries, zero) = asked
+    folder = tmp_path / HOSTILE
+    folder.mkdir()
+    stem = f"{HOSTILE}b>&amp;\"'`$a$ *b* \n"
+    paths = {side: folder / f"{side} {stem}.npz" for side in ("old", "new", "oldq", "newq")}
+    for side, rows in zip(paths, (Y, X), strict=False):
+        np.savez(paths[side], vectors=rows, ids=ids)
+    np.savez(paths["oldq"], vectors=old_queries)
+    np.savez(paths["newq"], vectors=queries)
+    output = folder / f"{stem}.html"
+    title = write_report(
+        *(paths["old"], paths["new"], output), queries=(paths["oldq"], paths["newq"])
+    )
+    html = output.read_text(encoding="utf-8")
+    assert_it_stands_alone(html)
+    text = Reader(html).text
+    assert f"old {stem}.npz" in text
+    assert f"new {stem}.npz" in text
+    assert ids[zero] in text
+    assert f"old {stem}.npz" in title
+    assert "the new model's own first answer counts as right" in text
+
+
+def test_a_failure_is_one_sentence_and_leaves_an_existing_page_as_it_was(space, tmp_path):
+    X, Y, _ = space
+    (tmp_path / "report.html").write_text("as it was")
+    broken = X.copy()
+    broken[17, 3] = np.nan
+    with pytest.raises(FileError, match=r"new\.npy has NaN in row 17, column 3"):
+        report(tmp_path, broken, Y)
+    with pytest.raises(FileError, match=r"old\.npy has nothing but zeros"):
+        report(tmp_path, X, 0 * Y)
+    with pytest.raises(FileError, match="expected at least 20"):
+        report(tmp_path, X[:9], Y[:9])
+    assert (tmp_path / "report.html").read_text() == "as it was"
+    assert {path.name for path in tmp_path.iterdir()} == {"old.npy", "new.npy", "report.html"}
+
+
+def test_what_cannot_make_a_report_is_refused_at_once(tmp_path):
+    old, new = tmp_path / "old.npy", tmp_path / "new.npy"
+    for path in (old, new):
+        np.save(path, np.eye(30))
+    with pytest.raises(FileError, match="expected two"):
+        write_report(old, None, tmp_path / "report.html")
+    with pytest.raises(FileError, match="expected their vectors too"):
+        write_report(old, new, tmp_path / "report.html", qrels=old)
+    with pytest.raises(FileError, match="would replace the input"):
+        write_report(old, new, new)
+    with pytest.raises(FileNotFoundError):
+        write_report(old, new, tmp_path / "nowhere" / "report.html")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_table_sets_numbers_to_the_right_and_escapes_everything():
+    shown = page.table("<c>", ["<h>", "n"], [["<a>", "12% [3%, 4%]"], ["b", "·"]])
+    assert "<a>" not in shown.html
+    assert "<h>" not in shown.html
+    assert shown.html.count("<c>") == 0
+    assert '<td class="number">12% [3%, 4%]</td>' in shown.html
+    assert '<td class="number">' not in page.table("c", ["h", "n"], [["a", "1 pair"]]).html
+
+
+def test_a_picture_takes_the_colour_of_the_page_and_repeats_no_name():
+    figures = []
+    for _ in range(2):
+        fig, ax = plt.subplots()
+        ax.plot([1, 2], [3, 4.123456], color="black")
+        plt.close(fig)
+        figures.append(page.picture(fig, "a <line>").html)
+    assert figures[0] == figures[1]
+    assert "currentColor" in figures[0]
+    assert "#000000" not in figures[0]
+    assert "a &lt;line&gt;" in figures[0]
+    assert not re.search(r"\d\.\d\d", figures[0])
+
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+
+
+@pytest.mark.skipif(not BROWSER, reason="there is no Chromium")
+@pytest.mark.parametrize("window", ["1280,900", "390,844"])
+def test_a_browser_asks_for_nothing_and_complains_of_nothing(asked, tmp_path, window):
+    html = asked[2].encode()
+    requests = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(html)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = subprocess.run(
+            [
+                *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+                *("--no-first-run", "--disable-background-networking", "--disable-sync"),
+                *("--disable-component-update", f"--user-data-dir={tmp_path}"),
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                *("--enable-logging=stderr", f"--window-size={window}", "--dump-dom"),
+                f"http://127.0.0.1:{server.server_port}/page",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        server.shutdown()
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Align now, re-embed later" in done.stdout
+    assert requests == ["/page"]
+    assert "CONSOLE" not in done.stderr
