@@ -2,9 +2,20 @@
 
 import os
 
+import pytest
+from browser import EXECUTABLE, Browser
 from hypothesis import settings
 
 # `ci` tries the same examples every time, so that a failure is a failure everywhere.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser that reaches no host; what needs it is skipped where there is none."""
+    if EXECUTABLE is None:
+        pytest.skip("no Chromium is installed")
+    with Browser() as browser:
+        yield browser
