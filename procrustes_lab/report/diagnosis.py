@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,21 +24,17 @@ from scipy.special import ndtri
 from procrustes_lab.core.alignment import align
 from procrustes_lab.search.retrieval import search
 
+from .findings import HALF, SEVERITIES, Finding, listed, one_side
 from .pairing import (
     ALPHA,
     RUN,
-    Indices,
     Pairing,
     Run,
-    Side,
     any_at_random,
     share_at_random,
     shifted_runs,
     suspects,
 )
-
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 KINDS = (
     "mispaired rows",
@@ -56,36 +51,6 @@ KINDS = (
     "hubness",
 )
 """All that `diagnose` looks for."""
-
-HALF = 2.0**-11
-"""Relative rounding error of half precision, the coarsest in which vectors are usually kept."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or worth knowing.
-
-    Attributes
-    ----------
-    kind : str
-        One of `KINDS`.
-    severity : {"error", "warning", "note"}
-        Error: an alignment means nothing until it is mended. Warning: it changes the
-        results. Note: good to know.
-    sentence, remedy : str
-        What was found, and what to do.
-    evidence : dict of float
-        The numbers behind the sentence.
-    rows : ndarray of int
-        The rows concerned, where it is about single rows: suspects with the worst first.
-    """
-
-    kind: str
-    severity: Severity
-    sentence: str
-    remedy: str
-    evidence: Mapping[str, float]
-    rows: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -176,7 +141,7 @@ def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     Examples
     --------
     >>> import numpy as np
-    >>> from procrustes_lab.diagnosis import diagnose
+    >>> from procrustes_lab import diagnose
     >>> X = np.random.default_rng(0).standard_normal((1000, 8))
     >>> X /= np.linalg.norm(X, axis=1, keepdims=True)
     >>> diagnose(X, -X).kinds
@@ -187,8 +152,8 @@ def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     pairs = Pairing(X, Y, seed=seed)
     findings = [
         *_pairing(pairs),
-        *_one_side(pairs.source),
-        *_one_side(pairs.target),
+        *one_side(pairs.source),
+        *one_side(pairs.target),
         *_scales(pairs),
         *_loss(pairs),
         *_hubs(pairs),
@@ -242,7 +207,7 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
             "mispaired rows",
             "error" if share > 0.5 else "warning",
             f"About {share:.1%} of the rows have a partner that is no nearer than a random row. "
-            f"Suspect are {len(named):,} rows, the worst first: {_listed(named)}.",
+            f"Suspect are {len(named):,} rows, the worst first: {listed(named)}.",
             "Look these rows up on both sides; join by an identifier, or leave them out and refit.",
             {"share": share, "suspects": len(named), "z": test.z, "p": test.p},
             named,
@@ -267,125 +232,6 @@ def _shifted(runs: list[Run], n: int) -> Finding:
         {"share": count / n, "offset": k, "first": float(first), "last": float(last)},
         np.sort(np.concatenate(list(rows.values()))),
     )
-
-
-def _one_side(side: Side) -> Iterator[Finding]:
-    n, d = side.rows.shape
-    noticeable = np.sqrt(n) / 2
-    (zero,) = np.nonzero(side.lengths == 0)
-    if len(zero):
-        yield Finding(
-            "zero rows",
-            "warning" if len(zero) > noticeable else "note",
-            f"{side.name}: {len(zero):,} row{'s' * (len(zero) > 1)} of zeros ({_listed(zero)}), "
-            "which have no direction: every search with them is a tie.",
-            "Find out why the model had nothing to say there; leave them out.",
-            {"rows": len(zero), "share": len(zero) / n},
-            zero,
-        )
-    if len(zero) == n:
-        return
-
-    copies = _copies(side)
-    if len(copies) > noticeable:
-        share = len(copies) / n
-        yield Finding(
-            "duplicated rows",
-            "warning" if share > 0.5 else "note",
-            f"{side.name}: {len(copies):,} rows ({share:.1%}) repeat an earlier one. No search "
-            "can tell copies apart, and one that was fitted on helps its copy that was held out.",
-            "Remove the copies from both sides before fitting and before measuring.",
-            {"rows": len(copies), "share": share},
-            copies,
-        )
-
-    lengths = side.lengths[side.lengths > 0]
-    lengths = lengths / lengths.max()  # so that no fourth power leaves the range
-    spread = float(lengths.std() / lengths.mean())
-    if spread > 4 * HALF:
-        effective = float(np.sum(lengths**2)) ** 2 / float(np.sum(lengths**4))
-        yield Finding(
-            "unnormalised vectors",
-            "warning" if effective < len(lengths) / 2 else "note",
-            f"{side.name}: lengths vary by {spread:.1%}. Long vectors win searches by dot product "
-            f"and weigh more in the fit: in it these rows count like {effective:,.0f} equal ones.",
-            "Divide each row by its length on both sides, unless the lengths mean something.",
-            {"spread": spread, "effective": effective},
-        )
-
-    common = float(side.mean @ side.mean) / side.energy
-    if common > 0.5:
-        yield Finding(
-            "dominant mean",
-            "warning",
-            f"{side.name}: the mean vector holds {common:.0%} of the energy, so two rows at random "
-            "are that similar. Errors look small even where rows cannot be told apart.",
-            "Judge by centred vectors: align(center=True).",
-            {"share": common},
-        )
-    if n > d:
-        yield from _dimensions(side)
-
-
-def _copies(side: Side) -> Indices:
-    """Rows, not zero, that an earlier row equals exactly."""
-    seen, copies = set(), []
-    for i in np.flatnonzero(side.lengths):
-        digest = hash((side.rows[i] + 0.0).tobytes())  # −0 becomes 0; whole rows would not fit
-        if digest in seen:
-            copies.append(i)
-        seen.add(digest)
-    return np.array(copies, dtype=np.int64)
-
-
-def _dimensions(side: Side) -> Iterator[Finding]:
-    """Directions that carry nothing, or nearly everything, and columns that say the same."""
-    d = len(side.mean)
-    # Rounding to half precision adds noise to every direction: HALF² of the mean square of a
-    # coordinate, times (1 + √(d/n))² <= 4 in the worst direction.
-    nothing = 4 * HALF**2 * side.energy / d
-    total = float(side.values.sum())
-    if total <= d * nothing:
-        return
-    rank = int(np.count_nonzero(side.values > nothing))
-    shares = side.values / total
-    effective = float(np.exp(-np.sum(shares * np.log(shares, where=shares > 0, out=0 * shares))))
-    evidence = {"rank": rank, "effective": effective, "first": float(shares[0])}
-    if rank < d:
-        yield Finding(
-            "collapsed dimensions",
-            "warning" if rank < d / 2 else "note",
-            f"{side.name}: only {rank:,} of {d:,} dimensions vary, with an effective rank of "
-            f"{effective:.0f}. The others cost storage, and raise no bound and no error.",
-            "Check the export. If it is right, reduce by PCA: nothing is lost, and less is stored.",
-            evidence,
-        )
-    elif shares[0] > 0.5 and d > 3:  # one of three holds half by chance alone
-        yield Finding(
-            "collapsed dimensions",
-            "warning",
-            f"{side.name}: one direction of {d:,} holds {shares[0]:.0%} of the variance (effective "
-            f"rank {effective:.0f}), and decides most of every fit and search.",
-            "Look what varies along it (length of text? language?) and project it out if it is "
-            "of no use; or whiten in part: align(whiten=0.25).",
-            evidence,
-        )
-    variance = np.diagonal(side.covariance)
-    (varying,) = np.nonzero(variance > nothing)
-    unit = side.covariance[np.ix_(varying, varying)]
-    unit = unit / np.sqrt(np.outer(variance[varying], variance[varying]))
-    twins = varying[np.argwhere(np.triu(unit**2 > 1 - 4 * HALF**2, 1))]
-    if len(twins):
-        again = len(np.unique(twins[:, 1]))
-        first, second = twins[0]
-        yield Finding(
-            "duplicated dimensions",
-            "warning" if again > d / 2 else "note",
-            f"{side.name}: {again:,} columns repeat an earlier one up to sign and scale, such as "
-            f"{second} and {first}. What they say counts more than once in every dot product.",
-            "Check the export; drop the repeated columns, and align again.",
-            {"columns": again, "first": float(first), "second": float(second)},
-        )
 
 
 def _scales(pairs: Pairing) -> Iterator[Finding]:
@@ -446,7 +292,3 @@ def _hubs(pairs: Pairing) -> Iterator[Finding]:
             "Normalise and centre both sides; if hubs remain, correct the scores (CSLS).",
             {"never": never, "missed": missed, "skewness": skewness, "largest": float(times.max())},
         )
-
-
-def _listed(rows: Indices, most: int = 8) -> str:
-    return ", ".join(map(str, rows[:most])) + (", …" if len(rows) > most else "")

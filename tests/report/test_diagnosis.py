@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from procrustes_lab.data import datasets, text_models
-from procrustes_lab.report.diagnosis import KINDS, SEVERITIES, Diagnosis, Finding, diagnose
+from procrustes_lab.report.diagnosis import KINDS, Diagnosis, diagnose
+from procrustes_lab.report.findings import SEVERITIES, Finding
 
 
 def unit(Z):

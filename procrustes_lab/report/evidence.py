@@ -1,0 +1,275 @@
+"""What two embedding files are measured by: moments, maps, neighbours, spectra and judgements.
+
+New vectors are the source and old ones the target, so that a map carries new queries to an old
+index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from procrustes_lab.core.alignment import align
+from procrustes_lab.core.moments import Matrix, Moments
+from procrustes_lab.search.retrieval import search
+
+if TYPE_CHECKING:
+    from procrustes_lab.files.pairs import Pairs
+
+Indices = NDArray[np.int64]
+
+COPIES = 0.1
+"""Two files with spectra closer than this share of what two halves of one file differ by hold the
+same vectors. Among independent samples of one distribution the share is near 1."""
+
+CROWDED = 0.1
+"""Part of the way from noise to 1 that neighbours come closer in any embedding of real objects: 0.3
+to 0.7 of it in MiniLM, word counts and images of digits, at most 0.08 in random numbers."""
+
+NEIGHBOURS = 10
+"""How many neighbours are compared."""
+
+
+class Gathered(NamedTuple):
+    """Moments of everything in one pass, apart for rows that are to be held out.
+
+    Attributes
+    ----------
+    halves : (Moments, Moments)
+        Of the other rows, every second one in each.
+    held_out : Moments
+    longest : (float, float)
+        Length of the longest new and of the longest old vector.
+    """
+
+    halves: tuple[Moments, Moments]
+    held_out: Moments
+    longest: tuple[float, float]
+
+    @property
+    def fitted(self) -> Moments:
+        """Moments of all rows that are not held out."""
+        return self.halves[0] + self.halves[1]
+
+    @property
+    def everything(self) -> Moments:
+        """Moments of all rows."""
+        return self.fitted + self.held_out
+
+
+def gather(pairs: Pairs, held_out: Indices) -> Gathered:
+    """Read all pairs once, block by block.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        At least two more than are held out.
+    held_out : ndarray of int
+        Rows that no map may see; at least one.
+    """
+    keep = np.ones(pairs.n, dtype=bool)
+    keep[held_out] = False
+    parts: list[list[Moments]] = [[], [], []]
+    longest, start = np.zeros(2), 0
+    for x, y in pairs.batches():
+        kept = keep[start : start + len(x)]
+        rows = np.flatnonzero(kept)
+        for part, chosen in zip(parts, (rows[::2], rows[1::2], ~kept), strict=True):
+            if len(some := x[chosen]):
+                part.append(Moments.from_arrays(some, y[chosen]))
+                part[:] = [sum(part[1:], part[0])]
+        lengths = (np.vecdot(z, z, dtype=np.float64).max() for z in (x, y))
+        longest = np.maximum(longest, np.sqrt(list(lengths)))
+        start += len(x)
+    even, odd, unseen = (part[0] for part in parts)
+    return Gathered((even, odd), unseen, (float(longest[0]), float(longest[1])))
+
+
+class LinearMap(NamedTuple):
+    """z becomes (z − mean) matrix, to be compared with old vectors by dot product."""
+
+    mean: Matrix
+    matrix: Matrix
+
+    def apply(self, Z: ArrayLike) -> Matrix:
+        """Carry new vectors, shape (k, d_new), to the old space."""
+        return np.asarray((np.asarray(Z, float) - self.mean) @ self.matrix)
+
+
+def linear_maps(moments: Moments) -> dict[str, LinearMap]:
+    """Fit what competes to carry new vectors into the old space, by name.
+
+    raw: no map, surplus coordinates dropped and missing ones zero; orthogonal; centred: the same
+    about the means; partly whitened: β = 0.1; linear: least squares. None has anything to choose.
+    """
+    shape = moments.cross_scatter.shape
+    zero, mean = np.zeros(shape[0]), moments.source_mean * moments.source_scale
+    return {
+        "raw": LinearMap(zero, np.eye(*shape)),
+        "orthogonal": LinearMap(zero, align(moments).map),
+        "centred": LinearMap(mean, align(moments, center=True).map),
+        "partly whitened": LinearMap(zero, align(moments, whiten=0.1).map),
+        "linear": LinearMap(zero, np.asarray(np.linalg.lstsq(moments.xx, moments.xy)[0], float)),
+    }
+
+
+def neighbours(queries: ArrayLike, documents: ArrayLike, own: Indices) -> Indices:
+    """Return the rows of the ten documents nearest to each query, other than its own.
+
+    Parameters
+    ----------
+    queries : array_like, shape (q, d)
+    documents : array_like, shape (n, d)
+        At least two; with fewer than eleven all others are neighbours.
+    own : ndarray of int, shape (q,)
+        Row of `documents` that is the same object.
+    """
+    k = min(NEIGHBOURS, len(np.asarray(documents)) - 1)
+    found, _ = search(queries, documents, k + 1)
+    others = found != own[:, np.newaxis]
+    others[others.all(axis=1), -1] = False  # its own was not among them
+    near: Indices = found[others].reshape(len(found), k)
+    return near
+
+
+def overlaps(found: Indices, wanted: Indices) -> Matrix:
+    """Return, row by row, the share of the wanted that was found."""
+    both = found[:, :, np.newaxis] == wanted[:, np.newaxis, :]
+    return np.asarray(both.any(axis=1).mean(axis=1))
+
+
+def same_vectors(gathered: Gathered) -> bool:
+    """Tell whether both sides are the same vectors up to a turn, whatever the order of the rows.
+
+    Then their covariances have one spectrum. Of two samples of one distribution the spectra differ
+    by chance, and by how much is seen from two halves of a file.
+    """
+    everything = gathered.everything
+    between = _spectral_distance(everything.source_scatter, everything.target_scatter)
+    first, second = gathered.halves
+    within = (
+        _spectral_distance(first.source_scatter, second.source_scatter),
+        _spectral_distance(first.target_scatter, second.target_scatter),
+    )
+    # Spectra of the same numbers, read in another order, differ by rounding.
+    return between <= max(COPIES * min(within), 1e-14)
+
+
+def _spectral_distance(a: Matrix, b: Matrix) -> float:
+    """1 − Σ σ_i τ_i / (‖σ‖ ‖τ‖): the least relative error in any order (von Neumann, 1937)."""
+    size = max(len(a), len(b))
+    roots = [np.sqrt(np.maximum(np.linalg.eigvalsh(m)[::-1], 0.0)) for m in (a, b)]
+    s, t = (np.pad(root, (0, size - len(root))) for root in roots)
+    norm = float(np.linalg.norm(s) * np.linalg.norm(t))
+    return 1 - float(s @ t) / norm if norm else 0.0
+
+
+def is_featureless(rows: ArrayLike, rng: np.random.Generator) -> bool:
+    """Tell whether rows have hardly closer neighbours than normal noise of the same covariance.
+
+    Embeddings of real objects crowd: some are about the same thing. Measured is the mean cosine
+    with the nearest other row, after centring and in the leading 64 directions, and how much of the
+    way from noise to 1 it has come.
+
+    Parameters
+    ----------
+    rows : array_like, shape (n, d)
+        At least two; two thousand are plenty.
+    rng : Generator
+        Of the noise.
+    """
+    x = np.asarray(rows, float)
+    _, s, directions = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    leading, spread = (x - x.mean(axis=0)) @ directions[:64].T, s[:64] / np.sqrt(len(x))
+    noise = np.mean([_crowding(rng.standard_normal(leading.shape) * spread) for _ in range(3)])
+    return bool(_crowding(leading) - noise < CROWDED * (1 - noise))
+
+
+def _crowding(x: Matrix) -> float:
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    unit = (x / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -1.0)
+    return float(cosines.max(axis=1).mean())
+
+
+class Judgements(NamedTuple):
+    """Which documents answer which queries.
+
+    Attributes
+    ----------
+    grades : dict
+        For the row of each judged query, the grade of each judged document by its row. Every query
+        has a document of a grade above 0.
+    unknown : int
+        How many judgements are of queries or documents that have no vectors.
+    """
+
+    grades: dict[int, dict[int, int]]
+    unknown: int
+
+
+def read_qrels(path: Path, queries: Mapping[str, int], documents: Mapping[str, int]) -> Judgements:
+    """Read relevance judgements: ``query-id  document-id  score``, or trec_eval's four columns.
+
+    Parameters
+    ----------
+    path : Path
+        A text file in UTF-8, columns separated by tabs or spaces, and a heading if you like.
+    queries, documents : mapping of str to int
+        Rows by id.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If a line is malformed, or no query has a relevant document among those with vectors; the
+        message names file and line.
+    """
+    grades: dict[int, dict[int, int]] = {}
+    unknown = 0
+    for place, fields in _fields(path):
+        query, *_, document, score = fields
+        try:
+            grade = int(score)
+        except ValueError:
+            raise ValueError(
+                f"{place} has the score {score!r}; expected a whole number last on the line"
+            ) from None
+        if query in queries and document in documents:
+            grades.setdefault(queries[query], {})[documents[document]] = grade
+        else:
+            unknown += 1
+    relevant = {q: judged for q, judged in grades.items() if max(judged.values()) > 0}
+    if not relevant:
+        ids = ", ".join(repr(next(iter(names), "")) for names in (queries, documents))
+        raise ValueError(
+            f"{path} calls no document relevant for any query that has a vector; expected the "
+            f"vectors' own ids (theirs begin with {ids}), or row numbers from 0 if they have none"
+        )
+    return Judgements(relevant, unknown)
+
+
+def _fields(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the fields of every line that is neither blank nor a heading, after its place."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            place = f"{path}, line {number},"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
+            except UnicodeDecodeError:
+                raise ValueError(f"{place} is not UTF-8: save the file as UTF-8") from None
+            fields = text.split("\t") if "\t" in text else text.split()
+            if not text.strip() or (number == 1 and fields[-1].lower() == "score"):
+                continue
+            if len(fields) not in (3, 4):
+                raise ValueError(
+                    f"{place} has {len(fields)} columns; expected query, document and score, or "
+                    "the four columns of trec_eval"
+                )
+            yield place, fields

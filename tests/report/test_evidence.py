@@ -1,0 +1,128 @@
+"""Whether what is measured on two files is what it is called."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from procrustes_lab import Moments, align
+from procrustes_lab.files import join, read
+from procrustes_lab.report import evidence as e
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def paired(folder: Path, new, old):
+    np.save(folder / "new.npy", new)
+    np.save(folder / "old.npy", old)
+    return join(read(folder / "new.npy"), read(folder / "old.npy"))
+
+
+def test_one_pass_gives_the_moments_of_all_rows_and_of_those_held_out(tmp_path, rng):
+    X, Y = rng.standard_normal((9000, 5)), 2 * rng.standard_normal((9000, 3))
+    held = np.sort(rng.permutation(9000)[:700])
+    gathered = e.gather(paired(tmp_path, X, Y), held)
+    rest = np.delete(np.arange(9000), held)
+    for moments, rows in (
+        (gathered.everything, slice(None)),
+        (gathered.fitted, rest),
+        (gathered.held_out, held),
+    ):
+        expected = Moments.from_arrays(X[rows], Y[rows])
+        assert moments.n == expected.n
+        np.testing.assert_allclose(moments.xy, expected.xy, atol=1e-9)
+        np.testing.assert_allclose(moments.xx, expected.xx, atol=1e-9)
+    lengths = [np.linalg.norm(side, axis=1).max() for side in (X, Y)]
+    assert gathered.longest == pytest.approx(lengths)
+
+
+def test_the_maps_are_those_of_the_definitions(rng):
+    X, Y = rng.standard_normal((300, 6)) + 1, rng.standard_normal((300, 4))
+    maps = e.linear_maps(Moments.from_arrays(X, Y))
+    np.testing.assert_array_equal(maps["raw"].apply(X), X[:, :4])
+    np.testing.assert_allclose(maps["orthogonal"].apply(X), align(X, Y).apply(X), atol=1e-9)
+    centred = align(X, Y, center=True)
+    np.testing.assert_allclose(
+        maps["centred"].apply(X) + Y.mean(axis=0), centred.apply(X), atol=1e-9
+    )
+    least = np.linalg.lstsq(X, Y)[0]
+    np.testing.assert_allclose(maps["linear"].apply(X), X @ least, atol=1e-9)
+
+
+def test_neighbours_are_the_nearest_others(rng):
+    Z = rng.standard_normal((40, 3))
+    own = np.array([3, 17, 39])
+    scores = Z[own] @ Z.T
+    scores[np.arange(3), own] = -np.inf
+    expected = np.argsort(-scores, axis=1)[:, :10]
+    assert e.neighbours(Z[own], Z, own).tolist() == expected.tolist()
+    assert e.neighbours(Z[:2], Z[:4], np.array([0, 1])).shape == (2, 3)
+    # A row that does not find itself among the first has as many neighbours as any.
+    assert e.neighbours(-Z[own], Z, own).shape == (3, 10)
+
+
+def test_overlap_is_the_share_of_the_wanted():
+    found, wanted = np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 5]])
+    assert e.overlaps(found, wanted).tolist() == [1.0, 0.5]
+
+
+def unit(Z):
+    return Z / np.linalg.norm(Z, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_the_same_vectors_are_recognised_in_another_order_and_others_are_not(tmp_path, rng, noise):
+    X = unit(rng.standard_normal((2000, 24)))
+    turn = np.linalg.qr(rng.standard_normal((24, 24)))[0]
+    again = (X @ turn)[rng.permutation(2000)] + noise * rng.standard_normal(X.shape) / 5
+    held = np.arange(300)
+    assert e.same_vectors(e.gather(paired(tmp_path, again.astype(np.float32), X), held))
+    others = unit(rng.standard_normal(X.shape))
+    assert not e.same_vectors(e.gather(paired(tmp_path, others, X), held))
+
+
+def test_noise_is_featureless_and_clusters_are_not(rng):
+    spread = 1 / np.arange(1, 33)
+    assert e.is_featureless(rng.standard_normal((900, 32)) * spread, rng)
+    assert e.is_featureless(rng.random((900, 32)), rng)
+    centres = rng.standard_normal((60, 32))[rng.integers(60, size=900)]
+    assert not e.is_featureless(centres + 0.5 * rng.standard_normal((900, 32)), rng)
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+QUERIES, DOCUMENTS = {"q1": 0, "q2": 1}, {"d1": 0, "d2": 1, "d 3": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "query-id\tcorpus-id\tscore\nq1\td2\t2\nq1\td 3\t0\nq2\td2\t0\nq9\td2\t1\n",
+        "q1\tQ0\td2\t2\r\nq1\t0\td 3\t0\r\n\r\nq2\tQ0\td2\t0\r\nq9\tQ0\td2\t1\r\n",
+    ],
+)
+def test_judgements_are_read_in_either_format(tmp_path, text):
+    read = e.read_qrels(write(tmp_path / "qrels", text), QUERIES, DOCUMENTS)
+    assert read.grades == {0: {1: 2, 2: 0}}  # q2 has no relevant document
+    assert read.unknown == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("q1\td1\n", "qrels, line 1, has 2 columns"),
+        ("q1\td1\t1\nq1\td2\thigh\n", "qrels, line 2, has the score 'high'"),
+        (b"q1\t\xff\t1\n", "qrels, line 1, is not UTF-8"),
+        ("q9\td1\t1\n", "qrels calls no document relevant"),
+        ("", "qrels calls no document relevant"),
+    ],
+)
+def test_bad_judgements_are_named_with_their_line(tmp_path, text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        e.read_qrels(write(tmp_path / "qrels", text), QUERIES, DOCUMENTS)
