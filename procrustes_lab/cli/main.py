@@ -39,7 +39,7 @@ def _jobs_option(command: Any) -> Any:
         "--jobs",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Execute N notebooks at a time.  [default: one for every two cores]",
+        help="Execute N notebooks at a time.  [default: one for every core]",
     )(command)
 
 

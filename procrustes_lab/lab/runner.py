@@ -20,11 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
-from urllib.parse import quote
 
 import nbformat
 import papermill
@@ -32,11 +29,11 @@ from ipykernel.kernelspec import get_kernel_dict
 from joblib import cpu_count
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
+from . import pages
 from .claims import CLAIM_MIME, Claim
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # results say what failed
@@ -49,11 +46,6 @@ METADATA = {
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 """What shows matplotlib's figures in a notebook."""
-
-# MathJax is what a page loads from the network: without it formulas are shown as LaTeX.
-_PAGE = """{% extends 'lab/index.html.j2' %}
-{% block html_head_js_requirejs %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}"""
 
 
 @dataclass(frozen=True)
@@ -72,8 +64,8 @@ class Result:
 
 
 def default_jobs() -> int:
-    """Return how many notebooks to execute at a time: one for every two cores."""
-    return max(1, int(cpu_count()) // 2)
+    """Return how many notebooks to execute at a time: one for every core."""
+    return max(1, int(cpu_count()))
 
 
 def run(
@@ -115,12 +107,12 @@ def run(
             )
     with _staging(output) as staging:
         results = _execute(notebooks, staging, jobs, parameters or {})
-        _write_pages(staging)
         claims = [{"notebook": r.name, **c.as_json()} for r in results for c in r.claims]
         (staging / "claims.json").write_text(
             json.dumps(claims, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        (staging / "index.html").write_text(_index(results), encoding="utf-8")
+        index = pages.index(results, staging / "notebooks")
+        (staging / "index.html").write_text(index, encoding="utf-8")
         _publish(staging, output)
     return results
 
@@ -251,12 +243,13 @@ def _execute_one(
     except Exception as error:  # a kernel that dies, for one: the other notebooks still run
         failure = f"cell {cell_number}: {_one_line(type(error).__name__, error)}"
     seconds = time.perf_counter() - start
-    progress.end(notebook.stem)
+    progress.end(notebook.stem, seconds, failure)
 
     claims: tuple[Claim, ...] = ()
     if target.exists():
         executed = normalised(nbformat.read(target, as_version=4))
         nbformat.write(executed, target)
+        pages.write_page(target, staging / "html")
         claims = _claims(executed)
         failure = failure or _shortfall(executed, claims)
     return Result(notebook.stem, seconds, claims, failure)
@@ -337,7 +330,7 @@ def _publish(source: Path, target: Path) -> None:
 
 
 class _Progress:
-    """Which cell each notebook is in: a bar on a terminal, plain lines anywhere else."""
+    """A line that moves on a terminal; anywhere else a line for each notebook that has ended."""
 
     def __init__(self, notebooks: Sequence[Path]) -> None:
         self._lock = threading.Lock()
@@ -355,16 +348,16 @@ class _Progress:
         """Say that a notebook starts its code cell of this number."""
         with self._lock:
             self._running[name] = f"{name} cell {number}/{max(number, self._cells[name])}"
-            if self._bar.disable:
-                print(self._running[name], file=sys.stderr, flush=True)
-            else:
-                self._bar.update(1)
-                self._bar.set_description_str(", ".join(self._running.values()))
+            self._bar.update(1)
+            self._bar.set_description_str(", ".join(self._running.values()))
 
-    def end(self, name: str) -> None:
+    def end(self, name: str, seconds: float, failure: str | None) -> None:
         """Say that a notebook has ended."""
         with self._lock:
             self._running.pop(name, None)
+            if self._bar.disable:
+                outcome = "failed" if failure else "done"
+                print(f"{name} {outcome} in {seconds:.0f} s", file=sys.stderr, flush=True)
             self._bar.set_description_str(", ".join(self._running.values()))
 
     def close(self) -> None:
@@ -375,96 +368,3 @@ class _Progress:
 def _count_code_cells(notebook: Path) -> int:
     cells = nbformat.read(notebook, as_version=4).cells
     return sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells)
-
-
-def _write_pages(staging: Path) -> None:
-    """Render every executed notebook as HTML."""
-    quiet = logging.getLogger("procrustes_lab.nbconvert")
-    quiet.setLevel(logging.ERROR)  # it warns of every picture without a text
-    exporter = HTMLExporter(raw_template=_PAGE, log=quiet)
-    for notebook in sorted((staging / "notebooks").iterdir()):
-        page, _ = exporter.from_filename(str(notebook))
-        (staging / "html" / f"{notebook.stem}.html").write_text(page, encoding="utf-8")
-
-
-def _index(results: Sequence[Result]) -> str:
-    """Return the page that links the notebooks and lists every claim."""
-    claims = [(result.name, claim) for result in results for claim in result.claims]
-    held = sum(result.held for result in results)
-    failed = sum(result.failure is not None for result in results)
-    return _INDEX.substitute(
-        held=held,
-        checked=len(claims),
-        state="fails" if failed or held < len(claims) else "holds",
-        notebooks="".join(map(_notebook_row, results)),
-        claims="".join(_claim_row(name, claim) for name, claim in claims),
-    )
-
-
-def _notebook_row(result: Result) -> str:
-    failure = f'<br><span class="fails">{escape(result.failure)}</span>' if result.failure else ""
-    return (
-        f'<tr><td><a href="html/{quote(result.name)}.html">{escape(result.name)}</a>{failure}</td>'
-        f'<td class="number">{result.seconds:.1f}</td>'
-        f'<td class="number">{result.held} of {len(result.claims)}</td></tr>\n'
-    )
-
-
-def _claim_row(name: str, claim: Claim) -> str:
-    mark, state = ("✓", "holds") if claim.holds else ("✗", "fails")
-    margin = "" if claim.margin is None else f"{claim.margin:.4g}"
-    return (
-        f'<tr><td class="{state}">{mark}</td><td>{escape(claim.id)}</td>'
-        f"<td>{escape(claim.sentence)}</td><td>{escape(claim.comparison)}</td>"
-        f'<td class="number">{margin}</td>'
-        f'<td><a href="html/{quote(name)}.html">{escape(name)}</a></td></tr>\n'
-    )
-
-
-_INDEX = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Procrustes Lab</title>
-<style>
-:root { color-scheme: light dark; --text: #1d2127; --quiet: #626a75; --page: #fff; --line: #dfe3e8;
-  --link: #0067a5; --holds: #007a59; --fails: #b84a00; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4e7eb; --quiet: #9aa3ae; --page: #15181c;
-  --line: #2f353c; --link: #6cc0f5; --holds: #3ccfa2; --fails: #ff9a5c; } }
-body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 66rem; background: var(--page);
-  color: var(--text); font: 1rem/1.5 system-ui, sans-serif; }
-h1 { margin: 0; font-size: 1.7rem; }
-h2 { margin: 2.5rem 0 .6rem; font-size: 1.1rem; }
-p { margin: .3rem 0; color: var(--quiet); }
-a { color: var(--link); text-decoration: none; }
-a:hover { text-decoration: underline; }
-.scroll { overflow-x: auto; }
-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .45rem 1rem .45rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; }
-th { color: var(--quiet); font-weight: 500; white-space: nowrap; }
-.number { text-align: right; white-space: nowrap; }
-.holds { color: var(--holds); }
-.fails { color: var(--fails); }
-</style>
-</head>
-<body>
-<h1>Procrustes Lab</h1>
-<p><span class="$state">$held of $checked claims hold.</span>
-The same claims for a program: <a href="claims.json">claims.json</a>.</p>
-<h2>Notebooks</h2>
-<div class="scroll"><table>
-<thead><tr><th>notebook</th><th class="number">seconds</th>
-<th class="number">claims held</th></tr></thead>
-<tbody>
-$notebooks</tbody></table></div>
-<h2>Claims</h2>
-<div class="scroll"><table>
-<thead><tr><th></th><th>id</th><th>claim</th><th>observed and bound</th>
-<th class="number">margin</th><th>notebook</th></tr></thead>
-<tbody>
-$claims</tbody></table></div>
-</body>
-</html>
-""")

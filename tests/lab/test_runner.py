@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -141,14 +142,6 @@ def test_the_index_links_every_page_and_lists_every_claim(lab):
     assert "http" not in index
 
 
-def test_a_page_loads_nothing_but_mathjax(lab):
-    build, _ = lab
-    page = (build / "html" / "good.html").read_text(encoding="utf-8")
-    assert page.count('src="http') == 1
-    assert "require.min.js" not in page
-    assert "mermaid.esm" not in page
-
-
 def test_a_run_leaves_whole_files_and_nothing_else(lab):
     build, results = lab
     assert {str(path.relative_to(build)) for path in build.rglob("*") if path.is_file()} == {
@@ -182,11 +175,15 @@ def test_a_kernel_of_another_python_is_not_taken(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("to_group", [True, False], ids=["terminal", "one process"])
 def test_ctrl_c_ends_every_kernel_and_leaves_no_file(tmp_path, to_group):
-    slow = "print('under way', flush=True)\nimport time\ntime.sleep(60)"
+    started = [tmp_path / name for name in ("one", "two", "three")]
     names = [
-        str(write(tmp_path / "notebooks", "one", "1", slow)),
-        str(write(tmp_path / "notebooks", "two", "1", slow)),
-        str(write(tmp_path / "notebooks", "three", "1", slow)),
+        str(
+            write(
+                *(tmp_path / "notebooks", path.name, "import pathlib, time"),
+                f"pathlib.Path({str(path)!r}).touch()\ntime.sleep(60)",
+            )
+        )
+        for path in started
     ]
     command = [str(Path(sys.executable).with_name("procrustes-lab")), "run", *names, "--jobs", "2"]
     with subprocess.Popen(
@@ -197,8 +194,8 @@ def test_ctrl_c_ends_every_kernel_and_leaves_no_file(tmp_path, to_group):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
-        seen = [next(process.stderr).strip() for _ in range(4)]
-        assert sorted(seen) == ["one cell 1/2", "one cell 2/2", "two cell 1/2", "two cell 2/2"]
+        while [path.exists() for path in started] != [True, True, False]:
+            time.sleep(0.05)
         kernels = psutil.Process(process.pid).children(recursive=True)
         assert len(kernels) == 2
         assert all("ipykernel_launcher" in kernel.cmdline() for kernel in kernels)

@@ -1,0 +1,65 @@
+"""Pages of executed notebooks, as their reader meets them with no network."""
+
+import browser
+import nbformat
+import pytest
+from nbformat import v4
+
+from procrustes_lab.lab import pages
+from procrustes_lab.lab.runner import METADATA
+from procrustes_lab.lab.tables import table
+
+FORMULAS = r"""# Derive a bound
+
+**What you will see.** That $p^2 \le \sqrt{2d}\,\varepsilon$ is *tight*. More is not said.
+
+$$\begin{aligned} p^2 &= t - 2\lVert X^\top Y\rVert_* \\ &< t \end{aligned}$$
+
+\begin{equation}\delta = \frac{\varepsilon}{n}\end{equation}
+
+| a | b |
+| --- | ---: |
+| $x$ | 2 |
+"""
+
+
+@pytest.fixture
+def page(tmp_path):
+    shown = table(["map", "error"], [["turn", 0.25]])
+    data = {"text/html": shown._repr_html_(), "text/plain": str(shown)}
+    latex = {"text/latex": r"$\displaystyle \frac{1}{2}$", "text/plain": "1/2"}
+    outputs = [v4.new_output("display_data", data), v4.new_output("display_data", latex)]
+    cells = [
+        v4.new_markdown_cell(FORMULAS),
+        v4.new_code_cell("table", outputs=outputs, metadata={"tags": ["hide-input"]}),
+    ]
+    path = tmp_path / "01_derive.ipynb"
+    nbformat.write(v4.new_notebook(cells=cells, metadata=METADATA), path)
+    pages.write_page(path, tmp_path)
+    return path.with_suffix(".html")
+
+
+def test_a_page_is_told_by_its_title_and_what_one_takes_away(page):
+    notebook = nbformat.read(page.with_suffix(".ipynb"), as_version=4)
+    title, takeaway = pages.heading(notebook)
+    assert title == "Derive a bound"
+    assert takeaway == r"That $p^2 \le \sqrt{2d}\,\varepsilon$ is *tight*."
+    assert "<title>Derive a bound</title>" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(browser.EXECUTABLE is None, reason="there is no Chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_fetched_and_formulas_and_tables_are_set(page, width):
+    with browser.Browser() as chromium:
+        shown = chromium.open(page, width=width)
+        assert shown.foreign == []
+        assert shown.console == []
+        assert shown.overflow <= 0
+        assert not any(sign in shown.text for sign in ("$", "\\", "| ---", "---:"))
+        assert shown.evaluate("document.querySelectorAll('math').length") == 5
+        assert (
+            shown.evaluate("document.querySelector('math mfrac').getBoundingClientRect().height")
+            > 10
+        )
+        assert shown.evaluate("document.querySelectorAll('table').length") == 2
+        assert shown.evaluate("document.querySelectorAll('details:not([open])').length") == 1
