@@ -200,9 +200,9 @@ def _execute(
         return [future.result() for future in futures]
     finally:
         with _uninterrupted():
+            progress.close()  # of notebooks that are cut short nothing is said
             pool.shutdown(wait=False, cancel_futures=True)
             _end(kernels, futures)
-            progress.close()
 
 
 def _execute_one(
@@ -336,6 +336,7 @@ class _Progress:
         self._lock = threading.Lock()
         self._cells = {notebook.stem: _count_code_cells(notebook) for notebook in notebooks}
         self._running: dict[str, str] = {}
+        self._closed = False
         self._bar = tqdm(
             total=sum(self._cells.values()),
             disable=not sys.stderr.isatty(),
@@ -355,14 +356,16 @@ class _Progress:
         """Say that a notebook has ended."""
         with self._lock:
             self._running.pop(name, None)
-            if self._bar.disable:
+            if self._bar.disable and not self._closed:
                 outcome = "failed" if failure else "done"
                 print(f"{name} {outcome} in {seconds:.0f} s", file=sys.stderr, flush=True)
             self._bar.set_description_str(", ".join(self._running.values()))
 
     def close(self) -> None:
-        """Remove the bar."""
-        self._bar.close()
+        """Remove the bar, and say no more."""
+        with self._lock:
+            self._closed = True
+            self._bar.close()
 
 
 def _count_code_cells(notebook: Path) -> int:
