@@ -1,28 +1,20 @@
-"""From a sample of pairs to the population: what a fitted map is worth on pairs it never saw.
+"""From a sample of pairs to the population: what theory says of the map that is fitted.
 
 Throughout, W is a map with orthonormal rows (d_x <= d_y) or columns (d_x >= d_y), its error is the
 mean squared distance over the population, the narrower side padded with zeros, and its *excess* is
-that error less the least one. Vectors have length at most 1.
+that error less the least one. M is the mean of xᵀy over the population, M̂ over a sample of m pairs,
+and no vector is longer than 1. Proofs are in the notebook "From a sample to the population".
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .alignment import Alignment, align, polar
 from .moments import BLOCK_BYTES, Matrix, Moments
-from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
-
-Generator = np.random.Generator
-
-LONGEST = 1.001
-"""Length up to which a row passes for one of length 1: that is rounding in half precision."""
+from .validate import as_pairs
 
 
 def effective_dimension(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> float:
@@ -60,38 +52,55 @@ def effective_dimension(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> f
     return min(map(_filled, (xx, yy)))
 
 
-def excess_bound(dimension: float, pairs: int, *, confidence: float | None = None) -> float:
-    """Bound the excess of a map fitted on independent pairs (T5).
+def excess_from_deviation(nuclear: float) -> float:
+    """Bound the excess by how far the sample is off: 4‖M̂ − M‖_* (T5, step 1; 4 is optimal)."""
+    return 4 * nuclear
 
-    The expected excess is at most 4√(d/m); and with the given confidence 1 − η the excess itself
-    is at most (4/√m)(√d + √(2 log(1/η))).
+
+def excess_from_squares(frobenius: float, least: float) -> float:
+    """Bound it the fast way, 4‖M̂ − M‖_F²/σ, with σ the least singular value of M (T5′, step 1)."""
+    return 4 * frobenius**2 / least
+
+
+def deviation_bound(dimension: float, pairs: int, *, risk: float | None = None) -> float:
+    """Bound ‖M̂ − M‖_*: √(d/m) in expectation, √(d/m) + √(2 log(1/η)/m) but for a chance of η.
 
     Parameters
     ----------
     dimension : float
         d, the `effective_dimension` of the population; the number of coordinates will do.
     pairs : int
-        m, how many pairs the map was fitted on.
-    confidence : float between 0 and 1, optional
-        Without it, the bound is on the expectation.
+        m.
+    risk : float between 0 and 1, optional
+        η. Without it, the bound is on the expectation.
 
     Raises
     ------
     ValueError
-        If the dimension is negative, there is no pair, or the confidence is out of range.
+        If the dimension is negative, there is no pair, or the risk is out of range.
 
     Notes
     -----
-    The excess is at most 4‖M̂ − M‖_*, with M the mean of xᵀy and M̂ its mean over the sample. Its
-    expectation follows from Jensen's inequality, the tail from that of McDiarmid (1989),
-    doi:10.1017/CBO9781107359949.008. Proofs are in the notebook "From a sample to the population".
+    The tail is the inequality of McDiarmid (1989), doi:10.1017/CBO9781107359949.008.
     """
     if not 0 <= dimension < math.inf:
         raise ValueError(f"dimension is {dimension}; expected a finite number of at least 0")
     if not pairs >= 1:
         raise ValueError(f"pairs is {pairs}; expected at least 1")
-    tail = 0.0 if confidence is None else math.sqrt(-2 * math.log(_risk(confidence)))
-    return 4 / math.sqrt(pairs) * (math.sqrt(dimension) + tail)
+    if risk is not None and not 0 < risk < 1:
+        raise ValueError(f"risk is {risk}; expected a number between 0 and 1")
+    tail = 0.0 if risk is None else math.sqrt(-2 * math.log(risk))
+    return (math.sqrt(dimension) + tail) / math.sqrt(pairs)
+
+
+def excess_bound(dimension: float, pairs: int, *, confidence: float | None = None) -> float:
+    """Bound the excess of a map fitted on independent pairs (T5).
+
+    That is 4√(d/m) in expectation, and (4/√m)(√d + √(2 log(1/η))) with confidence 1 − η.
+    Parameters and exceptions are those of `deviation_bound`, with a confidence in place of a risk.
+    """
+    risk = None if confidence is None else risk_of(confidence)
+    return excess_from_deviation(deviation_bound(dimension, pairs, risk=risk))
 
 
 def excess_rate(X: ArrayLike, Y: ArrayLike) -> float:
@@ -104,17 +113,7 @@ def excess_rate(X: ArrayLike, Y: ArrayLike) -> float:
     the narrower side and σ padded with zeros. It is the limit of m times the expected excess if no
     singular value vanishes, the pairs given being the population.
 
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x)
-        Source embeddings, one row per object, of any lengths.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows.
+    X and Y hold one row per object, of any lengths; exceptions are those of `effective_dimension`.
     """
     x, y = as_pairs(X, Y)
     n, wide = len(x), max(x.shape[1], y.shape[1])
@@ -136,309 +135,29 @@ def excess_rate(X: ArrayLike, Y: ArrayLike) -> float:
     return float(np.sum(spread[known] / sums[known]))
 
 
-@dataclass(frozen=True, repr=False)
-class HeldOutError:
-    """Error of a map on pairs it was not fitted on, with an interval for its population value.
+def expected_share(source_dim: int, target_dim: int, pairs: int) -> float:
+    """Return the rule of thumb: excess over the least error, (d − 1)/(2m) if d_x = d_y = d.
 
-    Attributes
-    ----------
-    mean : float
-        Mean squared distance over the pairs held out, as `Alignment.error` counts it.
-    low, high : float
-        Ends of the interval of `empirical_bernstein`.
-    n_fit, n_held_out : int
-        How many pairs the map was fitted on, and how many were held out.
-    confidence : float
-        Of the interval.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n_fit: int
-    n_held_out: int
-    confidence: float
-
-    def __repr__(self) -> str:
-        return (
-            f"held-out error {self.mean:.4g}, {100 * self.confidence:g} % interval "
-            f"[{self.low:.4g}, {self.high:.4g}] "
-            f"(fitted on {self.n_fit:,} pairs, {self.n_held_out:,} held out)"
-        )
-
-
-def held_out_error(
-    X: ArrayLike,
-    Y: ArrayLike,
-    *,
-    held_out: int,
-    seed: int | Generator = 0,
-    confidence: float = 0.95,
-    **options: Any,
-) -> HeldOutError:
-    """Fit a map on some of the pairs and measure it on the others, drawn at random.
+    It is the number of free parameters of a map, d_x(d_x − 1)/2 + d_x(d_y − d_x) for d_x <= d_y,
+    over d_y·m: exact in the limit if the target is the turned source plus isotropic noise, whatever
+    the spectrum, and then no unbiased estimator does better.
 
     Parameters
     ----------
-    X : array_like, shape (n, d_x)
-        Source embeddings, one row per object, of length at most 1.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-    held_out : int
-        How many pairs to hold out, at least 2 and fewer than n.
-    seed : int or numpy.random.Generator
-        Of the choice.
-    confidence : float between 0 and 1
-        That the interval contains the mean over all pairs like these.
-    **options
-        Those of `align`: center, scale, whiten.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows,
-        a row is longer than 1, or `held_out` or `confidence` is out of range.
-
-    Notes
-    -----
-    The interval is about the one map that was fitted, on new pairs from the same source. It
-    supposes that the pairs held out are independent of each other and of the rest: keep copies of
-    an object on one side of the split.
+    source_dim, target_dim : int
+        d_x and d_y; the rule is the same the other way round.
+    pairs : int
+        m, several times the lesser dimension: on fewer pairs the excess does not fall as 1/m.
     """
-    x, y = _unit_pairs(X, Y)
-    chosen, rest = _split(len(x), held_out, 1, np.random.default_rng(seed))
-    alignment = align(x[rest], y[rest], **options)
-    losses, highest = _losses(alignment, x[chosen], y[chosen])
-    low, high = empirical_bernstein(losses, low=0.0, high=highest, confidence=confidence)
-    return HeldOutError(float(losses.mean()), low, high, len(rest), held_out, float(confidence))
+    few, many = sorted((source_dim, target_dim))
+    return few * ((few - 1) / 2 + many - few) / (many * pairs)
 
 
-def empirical_bernstein(
-    values: ArrayLike, *, low: float, high: float, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Interval for the mean of which `values` are independent draws, valid at any sample size.
-
-    With the sample variance V, δ = 1 − confidence, L = log(3/δ) and r = high − low,
-
-        mean ± (√(2VL/n) + 7rL / (3(n − 1))).
-
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        At least two.
-    low, high : float
-        Between which every value must lie, known beforehand: not the sample's own extremes.
-    confidence : float between 0 and 1
-        That both ends hold. Either end by itself holds with confidence 1 − 2δ/3: to quote one end
-        alone at 0.95, ask for 0.925.
-
-    Returns
-    -------
-    low, high : float
-        The ends, within the range of the values.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two values, one is outside the range, or the confidence is out of
-        range.
-
-    References
-    ----------
-    Andreas Maurer and Massimiliano Pontil (2009), Empirical Bernstein bounds and sample-variance
-    penalization, Theorems 3, 4 and 10, arXiv:0907.3740. Their Theorem 4 is one end, with log(2/δ);
-    both share the bound on the variance, which makes it three events in place of four.
-    """
-    z = np.asarray(values, dtype=np.float64)
-    if z.ndim != 1 or len(z) < 2:
-        raise ValueError(f"values have shape {z.shape}; expected (n,) with n at least 2")
-    if not low < high < math.inf or low == -math.inf:
-        raise ValueError(f"the range is [{low}, {high}]; expected finite numbers, low below high")
-    if not (low <= z.min() and z.max() <= high):
-        raise ValueError(
-            f"values run from {z.min():.6g} to {z.max():.6g}; expected them within the range "
-            f"[{low:.6g}, {high:.6g}] that low and high promise"
-        )
-    n, penalty = len(z), math.log(3 / _risk(confidence))
-    reach = math.sqrt(2 * z.var(ddof=1) * penalty / n) + 7 * (high - low) * penalty / (3 * (n - 1))
-    mean = float(z.mean())
-    return max(mean - reach, float(low)), min(mean + reach, float(high))
-
-
-@dataclass(frozen=True)
-class LearningCurve:
-    """Errors against the number of pairs m, and the law scale · m^(−exponent) of the excess.
-
-    Attributes
-    ----------
-    sizes : tuple of int
-        m, how many pairs the maps were fitted on.
-    fitted, held_out : tuple of float
-        Mean errors on those pairs, and on the pairs held out.
-    scale, exponent : float
-        The law: a straight line through the logarithms of `excess`.
-    """
-
-    sizes: tuple[int, ...]
-    fitted: tuple[float, ...]
-    held_out: tuple[float, ...]
-    scale: float
-    exponent: float
-
-    @property
-    def excess(self) -> Matrix:
-        """Half the gap between the two errors, at each size: the expected excess, to 1/m (T5′)."""
-        return _half_gap(self.fitted, self.held_out)
-
-    @property
-    def floor(self) -> float:
-        """Error of the best map: halfway between the two errors at the largest size."""
-        return (self.fitted[-1] + self.held_out[-1]) / 2
-
-    def law(self, pairs: ArrayLike) -> Matrix:
-        """Excess of maps fitted on so many pairs, by the law."""
-        return np.asarray(self.scale * np.asarray(pairs, float) ** -self.exponent)
-
-    def pairs(self, excess: float) -> float:
-        """How many pairs bring the excess down to this, by the law; at least the first size."""
-        return max(float(self.sizes[0]), math.pow(self.scale / excess, 1 / self.exponent))
-
-
-def learning_curve(
-    X: ArrayLike, Y: ArrayLike, *, held_out: int, draws: int = 5, seed: int | Generator = 0
-) -> LearningCurve:
-    """Measure held-out error at sizes that grow by √2, from twice the lesser dimension to all.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x)
-        Source embeddings, one row per object.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-    held_out : int
-        How many pairs to hold out in each draw.
-    draws : int
-        How many times to divide and order the pairs anew.
-    seed : int or numpy.random.Generator
-        Of that.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows, or too
-        few are left to fit on for four sizes.
-
-    Notes
-    -----
-    On fewer pairs than dimensions a map guesses whole directions, and no power law holds. Fitting
-    the floor together with the law is ill-posed: exponent and floor trade against each other. Half
-    the gap needs no floor, as fitted error lies as far below it as held-out error above, to 1/m.
-    """
-    x, y = as_pairs(X, Y)
-    if draws < 1:
-        raise ValueError(f"draws is {draws}; expected at least 1")
-    first = 2 * min(x.shape[1], y.shape[1])
-    rng = np.random.default_rng(seed)
-    _, rest = _split(len(x), held_out, math.ceil(first * 2**1.5), rng)
-    steps = int(2 * math.log2(len(rest) / first) + 1e-9)
-    sizes = np.rint(len(rest) * 2.0 ** (-np.arange(steps, -1, -1) / 2)).astype(int)
-    everything = Moments.from_arrays(x, y)
-    W_all, _ = polar(everything.xy)
-    errors = np.full((2, len(sizes)), draws * _error(W_all, everything))
-    for _ in range(draws):
-        chosen, rest = _split(len(x), held_out, 1, rng)
-        unseen = Moments.from_arrays(x[chosen], y[chosen])
-        batches = (Moments.from_arrays(x[rows], y[rows]) for rows in np.split(rest, sizes)[:-1])
-        for k, seen in enumerate(accumulate(batches)):
-            W, _ = polar(seen.xy)
-            # The map of all pairs has the same expected error on any random part of them, so
-            # counting from it takes out the luck of the draw and nothing else.
-            for side, moments in enumerate((seen, unseen)):
-                errors[side, k] += _error(W, moments) - _error(W_all, moments)
-    fitted, unknown = errors / draws
-    slope, height = np.polyfit(np.log(sizes), np.log(_half_gap(fitted, unknown)), 1)
-    return LearningCurve(
-        sizes=tuple(sizes.tolist()),
-        fitted=tuple(fitted.tolist()),
-        held_out=tuple(unknown.tolist()),
-        scale=math.exp(height),
-        exponent=-float(slope),
-    )
-
-
-@dataclass(frozen=True, repr=False)
-class PairsNeeded:
-    """How many pairs bring the expected excess down to a given value, by three accounts.
-
-    Attributes
-    ----------
-    excess : float
-        The value.
-    guaranteed : int
-        By T5, m = 16 d_eff / excess²: enough whatever the population, if d_eff is its own.
-    extrapolated : int
-        By the law fitted to the learning curve.
-    asymptotic : int
-        By T5′, m = κ / excess, in the limit of many pairs.
-    curve : LearningCurve
-    """
-
-    excess: float
-    guaranteed: int
-    extrapolated: int
-    asymptotic: int
-    curve: LearningCurve
-
-    def __repr__(self) -> str:
-        return (
-            f"excess {self.excess:g} takes {self.extrapolated:,} pairs by the learning curve, "
-            f"{self.asymptotic:,} by its limit law, {self.guaranteed:,} by the bound (T5)"
-        )
-
-    @property
-    def gap(self) -> float:
-        """How many times more pairs the guarantee asks for than the learning curve."""
-        return self.guaranteed / self.extrapolated
-
-
-def pairs_needed(
-    X: ArrayLike,
-    Y: ArrayLike,
-    excess: float,
-    *,
-    held_out: int,
-    draws: int = 5,
-    seed: int | Generator = 0,
-) -> PairsNeeded:
-    """Estimate how many pairs a map needs to come within `excess` of the best one.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x)
-        Source embeddings, one row per object, of length at most 1.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-    excess : float
-        Of the mean squared distance; positive, and below 4, as no excess is above.
-    held_out, draws, seed
-        See `learning_curve`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `learning_curve`; and ValueError if a row is longer than 1 or the excess is out of range.
-    """
-    x, y = _unit_pairs(X, Y)
-    if not 0 < excess < 4:
-        raise ValueError(f"excess is {excess}; expected a number between 0 and 4")
-    curve = learning_curve(x, y, held_out=held_out, draws=draws, seed=seed)
-    return PairsNeeded(
-        float(excess),
-        guaranteed=math.ceil(16 * effective_dimension(x, y) / excess**2),
-        extrapolated=math.ceil(curve.pairs(excess)),
-        asymptotic=math.ceil(excess_rate(x, y) / excess),
-        curve=curve,
-    )
+def risk_of(confidence: float) -> float:
+    """Return 1 − confidence, or say that the confidence is out of range."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; expected a number between 0 and 1")
+    return 1 - confidence
 
 
 def _filled(second_moment: Matrix) -> float:
@@ -449,61 +168,3 @@ def _filled(second_moment: Matrix) -> float:
 
 def _widened(block: Matrix, columns: int) -> Matrix:
     return np.pad(block, ((0, 0), (0, columns - block.shape[1])))
-
-
-def _error(W: Matrix, moments: Moments) -> float:
-    """Mean squared distance after W, the narrower side padded with zeros."""
-    return moments.energy - 2 * float(np.vdot(W, moments.xy)) / moments.n
-
-
-def _half_gap(fitted: ArrayLike, held_out: ArrayLike) -> Matrix:
-    # Where both errors are rounding there is no gap, and no logarithm of it either.
-    return np.maximum(np.subtract(held_out, fitted) / 2, np.finfo(float).eps)
-
-
-def _losses(alignment: Alignment, X: Embeddings, Y: Embeddings) -> tuple[Matrix, float]:
-    """Squared distances as `Alignment.error` counts them, and what none of them can exceed."""
-    moved = alignment.apply(X) - alignment.target_mean
-    source, target = X - alignment.source_mean, Y - alignment.target_mean
-    losses = np.vecdot(moved - target, moved - target)
-    if not alignment.whiten:  # going down, the padded target misses what the projection drops
-        losses += alignment.scale**2 * np.vecdot(source, source) - np.vecdot(moved, moved)
-    means = alignment.source_mean, alignment.target_mean
-    farthest = [1 + float(np.linalg.norm(mean)) for mean in means]
-    stretch = alignment.scale * float(np.linalg.norm(alignment.map, 2))
-    highest = (stretch * farthest[0] + farthest[1]) ** 2
-    return np.clip(losses, 0.0, highest), highest
-
-
-def _split(
-    n: int, held_out: int, least: int, rng: Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide n rows at random into those held out and the rest, in random order."""
-    if not 2 <= held_out <= n - least:
-        raise ValueError(
-            f"held_out is {held_out} of {n} pairs; expected at least 2, and to leave "
-            f"at least {least} to fit on"
-        )
-    order = rng.permutation(n)
-    return order[:held_out], order[held_out:]
-
-
-def _unit_pairs(X: ArrayLike, Y: ArrayLike) -> tuple[Embeddings, Embeddings]:
-    """Return both sides, checked by `as_pairs`, with no row longer than 1."""
-    x, y = as_pairs(X, Y)
-    for side, name in ((x, SOURCE), (y, TARGET)):
-        reject_nonfinite(side, name)
-        lengths = np.linalg.norm(side.astype(np.float64, copy=False), axis=1)
-        row = int(lengths.argmax())
-        if lengths[row] > LONGEST:
-            raise ValueError(
-                f"{name} has length {lengths[row]:.4g} in row {row}; expected at most 1: "
-                "normalise the rows, or divide both sides by one length that none exceeds"
-            )
-    return x, y
-
-
-def _risk(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; expected a number between 0 and 1")
-    return 1 - confidence

@@ -6,12 +6,16 @@ rotations and by a change of scale of either side, and needs O(n d²) time and O
 - CKA, or the RV coefficient:  ‖XᵀY‖_F² / (‖XᵀX‖_F ‖YᵀY‖_F);
 - normalised Bures similarity:  ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F).
 
-They bound each other. Write c and F for the two, d for the larger dimension, and R for the
-geometric mean of the two participation ratios; then
+They bound each other (T7, and the floor N3). Write c and F for the two, d for the larger dimension,
+and r for the geometric mean of the two participation ratios; then
 
     F² / (d − (d − 1) F²) ≤ c ≤ d F²               where F ≤ 1/d,
                           ≤ F² / (F² + (1 − F)²/(d − 1))  elsewhere,
-    c / R ≤ F² ≤ 1 − (1 − c) / R.
+    c / r ≤ F² ≤ 1 − (1 − c) / r,
+
+and the squared Procrustes distance of sides whose Gram matrices have Frobenius norm 1 is at least
+2 − 2 cos(arccos(c) / 2^(3/4)), hence at least (1 − c)/√2. Proofs are in the notebook "Compare with
+CKA".
 """
 
 from __future__ import annotations
@@ -59,7 +63,7 @@ def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = Tr
     Examples
     --------
     >>> import numpy as np
-    >>> from procrustes_lab.similarity import cka
+    >>> from procrustes_lab.core.similarity import cka
     >>> round(cka(np.eye(4)[:, :2], np.eye(4)[:, 1:3], center=False), 9)
     0.5
     """
@@ -137,6 +141,44 @@ def cka_range(bures: float, dimension: int) -> Range:
     if bures * dimension <= 1.0 or dimension == 1:
         return Range(least, dimension * F2)
     return Range(least, F2 / (F2 + (1.0 - bures) ** 2 / (dimension - 1)))
+
+
+def bures_range(cka: float, participation: float) -> Range:
+    """Where the normalised Bures similarity can be, given CKA and the participation ratio r.
+
+    r is the geometric mean of the two `participation_ratios`. Both ends are attained: the least by
+    sides that share one direction, the greatest by two axes that swap their lengths.
+
+    Raises
+    ------
+    ValueError
+        If `cka` is outside [0, 1], or `participation` is less than 1.
+    """
+    if not participation >= 1:
+        raise ValueError(f"participation is {participation}; expected at least 1")
+    _check_cka(cka)
+    return Range(float(np.sqrt(cka / participation)), float(np.sqrt(1 - (1 - cka) / participation)))
+
+
+def procrustes_floor(cka: float) -> float:
+    """Least squared Procrustes distance that a CKA leaves, in any dimension (N3).
+
+    2 − 2 cos(arccos(c) / 2^(3/4)), at least (1 − c)/√2, for sides scaled so that their Gram
+    matrices have Frobenius norm 1; centred or not, as the CKA is. The constant 1/√2 is the best
+    where c is near 1 and there are two dimensions or more.
+
+    Raises
+    ------
+    ValueError
+        If `cka` is outside [0, 1].
+    """
+    _check_cka(cka)
+    return float(4 * np.sin(np.arccos(cka) / 2**1.75) ** 2)
+
+
+def _check_cka(cka: float) -> None:
+    if not 0.0 <= cka <= 1.0:
+        raise ValueError(f"cka is {cka}; expected a similarity from 0 to 1")
 
 
 def participation_ratios(

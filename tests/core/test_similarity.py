@@ -7,11 +7,13 @@ from scipy.stats import ortho_group
 
 import procrustes_lab as pl
 from procrustes_lab.core.similarity import (
+    bures_range,
     bures_similarity,
     cka,
     cka_range,
     participation_ratios,
     procrustes_distance,
+    procrustes_floor,
 )
 from procrustes_lab.lab import families
 
@@ -139,6 +141,47 @@ def test_random_pairs_are_in_range():
     assert seen > 1800
 
 
+def unit_gram_distance(X, Y):
+    """CKA and the squared distance, both uncentred, from the Gram matrices' square roots."""
+    X, Y = (Z / np.linalg.norm(Z.T @ Z) ** 0.5 for Z in (X, Y))
+    overlap = np.linalg.norm(X.T @ Y, "nuc")
+    return min(np.sum((X.T @ Y) ** 2), 1.0), np.sum(X**2) + np.sum(Y**2) - 2 * overlap
+
+
+def test_no_pair_is_nearer_than_the_floor():
+    rng = np.random.default_rng(1)
+    seen = 0
+    for _ in range(3000):
+        _, X, Y = families.random_pair(rng, 8)
+        if X.any() and Y.any():
+            c, squared = unit_gram_distance(X, Y)
+            assert squared >= procrustes_floor(c) - 1e-9
+            assert procrustes_floor(c) >= (1 - c) / np.sqrt(2) - 1e-15
+            seen += 1
+    assert seen > 2700
+
+
+@pytest.mark.parametrize("angle", [1e-1, 1e-2, 1e-3])
+def test_the_floor_is_reached_where_two_nearly_equal_axes_swap_their_lengths(angle):
+    """By hand: lengths² cos α, sin α, α = π/4 − angle, give c = sin 2α, p̂² = 2√(1+c) − 2√(2c)."""
+    lengths = np.sqrt([np.cos(np.pi / 4 - angle), np.sin(np.pi / 4 - angle)])
+    c, squared = unit_gram_distance(np.diag(lengths), np.diag(lengths[::-1]))
+    assert c == pytest.approx(np.cos(2 * angle))
+    assert squared == pytest.approx(2 * np.sqrt(1 + c) - 2 * np.sqrt(2 * c), rel=1e-6)
+    assert 1 <= squared / procrustes_floor(c) <= 1 + angle**2
+
+
+def test_both_ends_of_the_bures_range_are_attained():
+    more, less = 0.8, 0.2
+    X, Y = np.diag(np.sqrt([more, less])), np.diag(np.sqrt([less, more]))
+    r = np.sqrt(np.prod(participation_ratios(X, Y, center=False)))
+    found = bures_similarity(X, Y, center=False)
+    assert found == pytest.approx(bures_range(cka(X, Y, center=False), r).most)
+    X, Y = np.eye(5)[:, :3], np.eye(5)[:, 2:]
+    found = bures_similarity(X, Y, center=False)
+    assert found == pytest.approx(bures_range(cka(X, Y, center=False), 3.0).least)
+
+
 def test_bad_input():
     X, Y = random_pair(0)
     with pytest.raises(TypeError, match="Y \\(target\\) is missing"):
@@ -154,3 +197,10 @@ def test_bad_input():
     for bures, dimension in ((1.2, 3), (np.nan, 3), (0.5, 0)):
         with pytest.raises(ValueError, match="expected"):
             cka_range(bures, dimension)
+    for c in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match="cka is"):
+            procrustes_floor(c)
+        with pytest.raises(ValueError, match="cka is"):
+            bures_range(c, 2.0)
+    with pytest.raises(ValueError, match=r"participation is 0\.5"):
+        bures_range(0.5, 0.5)
