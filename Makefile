@@ -4,11 +4,12 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run report test lab refresh clean
+.PHONY: help run report check test lab refresh clean
 
 help:
 	@echo "make run      execute every notebook and check its claims: build/index.html"
 	@echo "make report   show the compatibility report on an example: build/report.html"
+	@echo "make check    format, lint, types, rooms, and all tests but the notebooks"
 	@echo "make test     run the tests, and the notebooks against their committed outputs"
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make refresh  execute the notebooks in place and rewrite figures/"
@@ -28,15 +29,23 @@ refresh: .venv/.lab
 	@$(BIN)/procrustes-lab refresh
 
 # One thread a process: the tests already use both cores.
-test: export OMP_NUM_THREADS = 1
-test: export OPENBLAS_NUM_THREADS = 1
+check test refresh: export OMP_NUM_THREADS = 1
+check test refresh: export OPENBLAS_NUM_THREADS = 1
 # The committed outputs are one processor kind's: another rounds the last bits differently.
-test refresh: export OPENBLAS_CORETYPE = Haswell
-test: .venv/.test
-	@$(BIN)/ruff check .
+check test refresh: export OPENBLAS_CORETYPE = Haswell
+TESTS = $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=ci
+
+check: .venv/.test
 	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=ci
+	@$(TESTS) --ignore=tests/test_notebooks.py
+
+test: .venv/.test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(TESTS)
 
 clean:
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
