@@ -6,14 +6,10 @@ it, and training starts afresh: its item vectors say nearly the same, in other c
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.metadata
 import io
-import itertools
 import warnings
-import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,28 +21,13 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from . import datasets
-from .cache import Folder, cached, data_folder
-
-MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/"
-
-MOVIELENS_HASHES = {
-    "ml-latest-small": "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
-    "ml-25m": "md5:6b51fb2759a8657d3bfcbfc42b592ada",
-}
-"""The data sets that can be read, each with the hash of its zip file."""
-
-LIKED = 3.5
-"""The least rating that counts as an interaction."""
+from .cache import Folder, cached
 
 COMMON = 0.1
 """A term in a larger share of the documents says little about any of them."""
 
-_COLUMNS = [("userId", np.int64), ("movieId", np.int64), ("rating", float), ("timestamp", np.int64)]
-_LINES = 100_000  # parsed together
-
 Matrix = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Place = Path | zipfile.Path
 
 
 @dataclass(frozen=True)
@@ -124,151 +105,6 @@ def api_terms(minimum: int = 30, *, seed: int = 0, data_home: Folder | None = No
         tuple(map(str, terms.get_feature_names_out())),
         tuple(map(str, kinds[counts.argmax(axis=0)])),
     )
-
-
-def movielens(
-    name: str = "ml-latest-small", minimum: int = 10, *, data_home: Folder | None = None
-) -> Interactions:
-    """Read MovieLens: a user takes each film that the user rates `LIKED` or more.
-
-    Parameters
-    ----------
-    name : str
-        One of `MOVIELENS_HASHES`.
-    minimum : int
-        A film was taken by at least so many users.
-    data_home : path, optional
-        The folder that holds the folder `name`, with ratings.csv and movies.csv in it, or the
-        file `name`.zip; see `procrustes_lab.data.cache.data_folder`. With neither, the zip file is
-        downloaded to it.
-
-    Returns
-    -------
-    Interactions
-        The label of a film is, among its genres, the one that most films have.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or a line of a file is damaged.
-    OSError
-        If there is no such data, and they cannot be had.
-
-    References
-    ----------
-    F. M. Harper and J. A. Konstan (2015), The MovieLens datasets: history and context,
-    doi:10.1145/2827872.
-    """
-    folder = movielens_folder(name, data_home)
-    ratings = read_ratings(folder / "ratings.csv")
-    films = read_movies(folder / "movies.csv")
-
-    liked = ratings[ratings["rating"] >= LIKED]
-    ids, counts = np.unique(liked["movieId"], return_counts=True)
-    kept = ids[counts >= minimum]
-    if len(kept) == 0:
-        raise ValueError(f"minimum is {minimum}; no film has so many ratings of {LIKED} or more")
-    if unknown := set(kept.tolist()).difference(films):
-        raise ValueError(
-            f"{folder / 'movies.csv'} lacks film {min(unknown)}, which {folder / 'ratings.csv'} "
-            "rates: take both files from one copy of MovieLens"
-        )
-    liked = liked[np.isin(liked["movieId"], kept)]
-    liked = liked[np.argsort(liked["timestamp"], kind="stable")]
-
-    spread = Counter(genre for _, genres in films.values() for genre in genres)
-    chosen = [films[film] for film in kept.tolist()]
-    return Interactions(
-        np.unique(liked["userId"], return_inverse=True)[1].astype(np.int64),
-        np.searchsorted(kept, liked["movieId"]).astype(np.int64),
-        tuple(title for title, _ in chosen),
-        tuple(max(genres, key=lambda genre: spread[genre]) for _, genres in chosen),
-    )
-
-
-def movielens_folder(name: str, data_home: Folder | None = None) -> Place:
-    """Return where a data set's files are: a folder, or the inside of a zip file.
-
-    Parameters and exceptions are those of `movielens`. The zip file is read as it is, its hash
-    checked, so that no half-unpacked file is ever taken for a whole one.
-    """
-    if name not in MOVIELENS_HASHES:
-        raise ValueError(f"name is {name!r}; expected one of {', '.join(MOVIELENS_HASHES)}")
-    home = data_folder(data_home)
-    if all((home / name / file).is_file() for file in ("ratings.csv", "movies.csv")):
-        return home / name
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm misses ipywidgets, which nothing here needs
-        import pooch
-    pooch.get_logger().setLevel("ERROR")
-    try:
-        fetched = pooch.retrieve(
-            f"{MOVIELENS_URL}{name}.zip", MOVIELENS_HASHES[name], f"{name}.zip", home
-        )
-    except (OSError, ValueError) as error:  # no network, no room; another hash
-        reason = str(error).partition("\n")[0]
-        raise OSError(
-            f"MovieLens {name} is not in {home} and could not be downloaded ({reason}): put the "
-            f"folder {name}, with ratings.csv and movies.csv, into {home}, or name the folder "
-            "that holds it as data_home or in PROCRUSTES_LAB_DATA"
-        ) from error
-    return zipfile.Path(fetched, f"{name}/")
-
-
-def read_ratings(path: Place) -> NDArray[np.void]:
-    """Read a ratings file of MovieLens.
-
-    Returns
-    -------
-    structured ndarray, shape (m,)
-        Fields userId, movieId, rating, timestamp.
-
-    Raises
-    ------
-    ValueError
-        If a line is not three whole numbers and, third, a rating from 0.5 to 5; it names file
-        and line.
-    """
-    parts: list[NDArray[np.void]] = []
-    header = ",".join(name for name, _ in _COLUMNS)
-    # Damaged bytes become characters that no number has, and so lines that do not parse.
-    with path.open(encoding="utf-8", errors="replace") as file:
-        if (found := file.readline().rstrip("\r\n")) != header:
-            raise _damaged(path, 1, found, header)
-        first = 2
-        while lines := list(itertools.islice(file, _LINES)):
-            try:
-                parts.append(_parse(lines))
-            except ValueError as error:
-                bad = next(i for i, line in enumerate(lines) if not _parses(line))
-                raise _damaged(path, first + bad, lines[bad], header) from error
-            first += len(lines)
-    if not parts:
-        raise ValueError(f"{path} holds no ratings: take it from MovieLens again")
-    return np.concatenate(parts)
-
-
-def read_movies(path: Place) -> dict[int, tuple[str, list[str]]]:
-    """Read a film file of MovieLens: id to title and genres.
-
-    Raises
-    ------
-    ValueError
-        If a line is not a whole number, a title and genres; it names file and line.
-    """
-    films = {}
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = csv.reader(file)
-        next(rows, None)
-        for row in rows:
-            try:
-                film, title, genres = row
-                films[int(film)] = title, genres.split("|")
-            except ValueError as error:
-                raise _damaged(
-                    path, rows.line_num, ",".join(row), "movieId,title,genres"
-                ) from error
-    return films
 
 
 def rolling_windows(
@@ -411,34 +247,6 @@ def item_vectors(
     vectors = np.load(io.BytesIO(cached("item-vectors", recipe, make, data_home))).astype(float)
     unit_rows: Matrix = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     return unit_rows
-
-
-def _parse(lines: Sequence[str]) -> NDArray[np.void]:
-    """Parse ratings; any line that is no rating is a ValueError."""
-    parsed = np.loadtxt(lines, delimiter=",", dtype=_COLUMNS, comments=None, ndmin=1)
-    rating = parsed["rating"]
-    if len(parsed) != len(lines) or not ((rating >= 0.5) & (rating <= 5)).all():
-        raise ValueError("an empty line, or a rating out of range")
-    return parsed
-
-
-def _parses(line: str) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a line is empty
-        try:
-            _parse([line])
-        except ValueError:
-            return False
-    return True
-
-
-def _damaged(path: Place, number: int, line: str, expected: str) -> ValueError:
-    found = line.rstrip("\r\n")
-    shown = found if len(found) <= 60 else f"{found[:57]}..."
-    return ValueError(
-        f"{path}, line {number}: found {shown!r}, expected {expected}: mend the line, or take the "
-        "file from MovieLens again"
-    )
 
 
 def _digest(array: ArrayLike) -> str:
