@@ -50,7 +50,13 @@ OTHER_PARAMETERS = {
         "draws": 10,
         "shuffles": 299,
     },
-    "09_at_scale": {"seed": 7, "objects": 30_500, "dimension": 40, "block": 3000, "draws": 3},
+    "09_align_what_does_not_fit": {
+        "seed": 7,
+        "objects": 30_500,
+        "dimension": 40,
+        "block": 3000,
+        "small": 35,
+    },
     "10_rankings": {"seed": 7, "held_out": 700, "dimension": 96},
     "11_choose_the_map": {"seed": 7, "held_out": 700, "dimension": 96},
     "12_relatives": {
