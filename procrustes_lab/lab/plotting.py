@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 from procrustes_lab.core import lens
 
+from .tables import Table
+
 COLOURS = {
     "blue": "#0072B2",
     "vermillion": "#D55E00",
@@ -100,6 +102,31 @@ def save(fig: Figure, name: str, svg: bool = False) -> None:
     if svg:
         with mpl.rc_context({key: _STYLE[key] for key in ("svg.fonttype", "svg.hashsalt")}):
             fig.savefig(Path(folder, f"{name}.svg"), metadata={"Creator": None, "Date": None})
+
+
+def keep(table: Table, name: str) -> None:
+    """Write a table beside the figures, as Markdown, where they are written at all."""
+    if folder := os.environ.get(FIGURES_VARIABLE):
+        Path(folder, f"{name}.md").write_text(f"{table}\n", encoding="utf-8")
+
+
+def committed(name: str) -> None:
+    """Show the committed figure and table of a name: results of data that are not at hand.
+
+    Parameters
+    ----------
+    name : str
+        Of ``name.png`` or ``name.md``, or both, in the folder `figures` beside the notebooks.
+    """
+    from IPython.display import Image, Markdown, display
+
+    paths = [Path("..", "figures", f"{name}{ending}") for ending in (".png", ".md")]
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise FileNotFoundError(f"figures holds neither {name}.png nor {name}.md: run make refresh")
+    for path in found:
+        kind = Image(filename=path) if path.suffix == ".png" else Markdown(path.read_text("utf-8"))
+        display(kind)
 
 
 def lens_axes(ax: Axes, label_sides: bool = True) -> None:

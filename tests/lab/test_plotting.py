@@ -13,11 +13,13 @@ mpl.use("agg")
 from matplotlib import pyplot as plt
 
 from procrustes_lab.lab import plotting
+from procrustes_lab.lab.tables import table
 
 DRAW = """
 import matplotlib; matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from procrustes_lab.lab import plotting
+from procrustes_lab.lab.tables import table
 plotting.use_style()
 fig, ax = plt.subplots()
 plotting.lens_axes(ax)
@@ -120,3 +122,19 @@ def test_the_lens_is_drawn_to_scale():
     _, ax = plt.subplots()
     plotting.lens_axes(ax)
     assert ax.get_aspect() == 1.0
+
+
+def test_a_table_is_kept_beside_the_figures_and_shown_as_committed(tmp_path, monkeypatch, capsys):
+    kept = table(["map", "error"], [["turn", 0.25]])
+    plotting.keep(kept, "nowhere")
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    monkeypatch.setenv(plotting.FIGURES_VARIABLE, str(figures))
+    plotting.keep(kept, "05_films")
+    assert [path.name for path in figures.iterdir()] == ["05_films.md"]
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    plotting.committed("05_films")
+    assert "Markdown" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match=r"neither other\.png nor other\.md"):
+        plotting.committed("other")
