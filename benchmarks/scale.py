@@ -26,7 +26,7 @@ import numpy as np
 from arithmetic import gram_way, machine, pairs, peak_megabytes, seconds
 
 import procrustes_lab as pl
-from procrustes_lab.core.moments import BLOCK_BYTES
+from procrustes_lab.core.sums import BLOCK_BYTES
 
 Array = np.ndarray
 SECTIONS = 40

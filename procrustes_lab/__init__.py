@@ -3,9 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .core.alignment import Alignment, align, orthogonal_procrustes
+from .core.alignment import Alignment, align
 from .core.certificate import Certificate, certify
 from .core.moments import Moments
+from .core.polar import orthogonal_procrustes
 
 if TYPE_CHECKING:
     from .core.estimator import ProcrustesAligner

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,16 @@ def test_import_adds_few_modules_to_numpy_and_scipy_linalg():
     assert len(added) < 60, added
     foreign = {m.split(".")[0] for m in added} - {"procrustes_lab"} - set(sys.stdlib_module_names)
     assert foreign <= {"numpy", "scipy"}
+
+
+def test_arrows_between_and_inside_the_rooms_run_down_only():
+    root = Path(__file__).parents[1]
+    code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 kept, 0 broken" in done.stdout
 
 
 def test_public_names():

@@ -20,7 +20,7 @@ except ModuleNotFoundError:
     sys.exit("procrustes-lab needs packages beyond numpy: pip install 'procrustes-lab[lab]'")
 
 if TYPE_CHECKING:
-    from procrustes_lab.lab.runner import Result
+    from procrustes_lab.lab.claims import Result
 
 _FOLDER = Path("notebooks")
 

@@ -5,96 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import archive
-from .moments import BLOCK_BYTES, Cross, Matrix, Moments, cross_of, moments_of, product_type
-from .validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite
+from .moments import Moments, moments_of
+from .polar import checked_prior, shrunk
+from .sums import BLOCK_BYTES, Cross, Matrix, cross_of, product_type
+from .validate import as_embeddings, as_numbers, as_pairs, in_range, reject_nonfinite
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file that `Alignment.save` writes."""
-
-
-def polar(cross: Matrix) -> tuple[Matrix, float]:
-    """Polar factor W = UVᵀ of XᵀY = USVᵀ, and the nuclear norm, the sum of S.
-
-    Among all maps with orthonormal rows (d_x <= d_y) or columns (d_x >= d_y), W
-    maximises tr(WᵀXᵀY), and the maximum is the nuclear norm (Schönemann, 1966,
-    doi:10.1007/BF02289451).
-
-    Parameters
-    ----------
-    cross : ndarray, shape (d_x, d_y)
-
-    Returns
-    -------
-    W : ndarray, shape (d_x, d_y)
-    nuclear : float
-    """
-    U, S, Vt = np.linalg.svd(cross, full_matrices=False)
-    return U @ Vt, float(S.sum())
-
-
-def orthogonal_procrustes(
-    A: ArrayLike, B: ArrayLike, check_finite: bool = True
-) -> tuple[Matrix, float]:
-    """Orthogonal R that brings A @ R closest to B in the Frobenius norm.
-
-    A drop-in for `scipy.linalg.orthogonal_procrustes` on real matrices that does not copy
-    its inputs; see `align` for unequal dimensions, centring, scaling and the error.
-
-    Parameters
-    ----------
-    A, B : array_like, shape (n, d)
-        Row i of both is the same object.
-    check_finite : bool, optional
-        Has no effect, NaN and infinity always raise: seeing them costs nothing here.
-
-    Returns
-    -------
-    R : ndarray, shape (d, d)
-        The orthogonal factor of the polar decomposition of AᵀB.
-    scale : float
-        Sum of the singular values of AᵀB. The least error is
-        ‖A‖² + ‖B‖² − 2·scale.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If A and B are not two finite matrices of real numbers of the same shape.
-
-    References
-    ----------
-    Peter H. Schönemann (1966), A generalized solution of the orthogonal Procrustes
-    problem, Psychometrika 31(1), doi:10.1007/BF02289451.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from procrustes_lab import orthogonal_procrustes
-    >>> A = np.array([[2, 0, 1], [-2, 0, 0]])
-    >>> R, scale = orthogonal_procrustes(A, np.fliplr(A))
-    >>> R.round()
-    array([[0., 0., 1.],
-           [0., 1., 0.],
-           [1., 0., 0.]])
-    >>> round(scale, 6)
-    9.0
-    """
-    a, b = as_pairs(A, B, "A", "B", allow_empty=True)
-    if a.shape != b.shape:
-        raise ValueError(
-            f"A has shape {a.shape}, B has shape {b.shape}; expected the same shape: "
-            "align(A, B) takes unequal dimensions"
-        )
-    if a.size == 0:
-        return np.eye(a.shape[1]), 0.0
-    cross = cross_of(a, b, names=("A", "B"))
-    R, scale = polar(cross.xy)
-    return R, scale * cross.source_scale * cross.target_scale
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,39 +37,86 @@ class Alignment:
         Differences below about 1e-15 of the energy are rounding.
     n : int
         Number of pairs it was fitted on.
+    error_back : float
+        `error` of `inverse`, in the units of the source.
     scale : float
         Factor by which aligned vectors are stretched; 1 unless fitted.
     source_mean, target_mean : ndarray, shapes (d_x,) and (d_y,)
         Zeros unless centred.
-    whiten : float
-        The β of `align`.
+    center : bool
+        Whether it was fitted with the means subtracted.
+    whiten, toward : float
+        The β of `align`, and the share by which it was shrunk towards a given map.
     """
 
     map: Matrix
     error: float
+    error_back: float
     n: int
     scale: float
     source_mean: Matrix
     target_mean: Matrix
+    center: bool = False
     whiten: float = 0.0
+    toward: float = 0.0
 
     def apply(self, Z: ArrayLike) -> Matrix:
-        """Carry source vectors into the target space: (Z - source_mean) map scale + target_mean.
+        """Place source vectors among the target's: (Z - source_mean) map scale + target_mean.
+
+        For what is to lie where its target would: a document in the target's index, a point in a
+        plot, input to a model trained on target vectors. To search, use `query`: it differs if the
+        map was fitted with ``center=True``.
 
         Parameters
         ----------
-        Z : array_like, shape (k, d_x)
+        Z : array_like, shape (k, d_x) or (d_x,)
 
         Returns
         -------
-        ndarray, shape (k, d_y), float64
+        ndarray, shape (k, d_y) or (d_y,), float64
 
         Raises
         ------
         TypeError, ValueError
-            If Z is not a finite matrix of real numbers with d_x columns.
+            If Z holds anything but finite real numbers, or has not d_x columns.
         """
-        z = as_embeddings(Z, "Z", allow_empty=True)
+        return self._carry(Z, self.target_mean)
+
+    def query(self, Z: ArrayLike) -> Matrix:
+        """Make queries for the target's index of source vectors: (Z - source_mean) map scale.
+
+        As `apply`, but where the map was fitted with ``center=True`` the target's mean is not added
+        back. With it each document would have the same score from every query, plus what tells
+        queries apart; and that is short where the source is a cone, with a mean nearly as long as
+        its vectors. Parameters, result and errors as of `apply`.
+        """
+        return self._carry(Z, np.zeros_like(self.target_mean))
+
+    def inverse(self) -> Alignment:
+        """Return the map that carries the target's vectors to the source's.
+
+        With it documents go to the new model, instead of queries to the old. Means change places,
+        the map is transposed and the factor inverted. Of an orthogonal map this is the inverse, and
+        the fit the other way round: `apply` of one undoes the other (as far as the narrower space
+        holds). A whitened map it does not undo: there, too, it is the fit the other way
+        round, so that without centring ``V @ query(Z).T`` and ``inverse().query(V) @ Z.T``
+        are the same scores but for a factor. Carried vectors of unit length are then no longer so:
+        where an index normalises them, the ranking is another.
+        """
+        return replace(
+            self,
+            map=self.map.T,
+            error=self.error_back,
+            error_back=self.error,
+            scale=1 / self.scale if self.scale else 0.0,
+            source_mean=self.target_mean,
+            target_mean=self.source_mean,
+        )
+
+    def _carry(self, Z: ArrayLike, mean: Matrix) -> Matrix:
+        z = as_numbers(Z, "Z")
+        single = z.ndim == 1
+        z = as_embeddings(z[np.newaxis] if single else z, "Z", allow_empty=True)
         d_x, d_y = self.map.shape
         if z.shape[1] != d_x:
             raise ValueError(f"Z has {z.shape[1]} columns; this map takes {d_x} (and gives {d_y})")
@@ -159,11 +129,11 @@ class Alignment:
                 if self.source_mean.any():
                     block = block - self.source_mean
                 np.matmul(block, stretched, out=out[start : start + rows])
-                if self.target_mean.any():
-                    out[start : start + rows] += self.target_mean
+                if mean.any():
+                    out[start : start + rows] += mean
         if not np.isfinite(out.sum()):
             reject_nonfinite(z, "Z")
-        return out
+        return out[0] if single else out
 
     def save(self, path: str | os.PathLike[str], **about: str | float) -> None:
         """Write the map to an npz file, complete or not at all.
@@ -210,8 +180,12 @@ class Alignment:
         ]
         if self.scale != 1.0:
             rows.append(("scale", f"{self.scale:.4g}", "aligned vectors are stretched by"))
+        if self.center:
+            rows.append(("center", "yes", "search with query, place with apply"))
         if self.whiten:
             rows.append(("whiten", f"{self.whiten:.4g}", "0 is Procrustes, ½ is CCA"))
+        if self.toward:
+            rows.append(("toward", f"{self.toward:.4g}", "shrunk by this share to a given map"))
         return rows
 
     def __repr__(self) -> str:
@@ -232,7 +206,8 @@ def align(
     *,
     center: bool = False,
     scale: bool = False,
-    whiten: float | Literal["auto"] = 0.0,
+    whiten: float = 0.0,
+    toward: tuple[ArrayLike | Alignment, float] | None = None,
 ) -> Alignment:
     """Fit the orthogonal map that carries X closest to Y.
 
@@ -245,10 +220,11 @@ def align(
     Y : array_like, shape (n, d_y)
         Target embeddings; row i is the same object as row i of X.
     center : bool, optional
-        Whether to subtract each side's mean first (and add the target's back).
+        Whether to subtract each side's mean first. `Alignment.apply` then adds the target's back,
+        which places vectors among the target's; `Alignment.query` does not: search with that.
     scale : bool, optional
-        Whether to fit one factor, ‖XᵀY‖_* / ‖X‖_F², by which the aligned vectors are stretched.
-    whiten : float in [0, 0.5] or "auto", optional
+        Whether to fit one factor, tr(WᵀXᵀY) / ‖X‖_F², by which the aligned vectors are stretched.
+    whiten : float in [0, 0.5], optional
         β, how far to go from Procrustes (0) to CCA (0.5, with `center`): the map is
         C_x^{-β} U Vᵀ C_y^{-β}, with U and V from the SVD of C_x^{-β} XᵀY C_y^{-β}, and C each
         side's second moment, scaled to a mean eigenvalue of 1. That scale gives the mapped
@@ -257,10 +233,12 @@ def align(
         directions are dropped.
         With β > 0 the map is no isometry, and it aims at Y C_y^{-2β}, not at Y: search by it, but
         do not read the error as a quality. Near β = 0.5 it needs many more pairs than dimensions.
-        With "auto", pairs that are held out choose among a few β from 0 to 0.5: the one by which
-        most sources find their own target; of β that tie the smaller, of a single pair 0. At most
-        5,000 pairs take part. Where sources will be queries, pairs of documents are a natural judge
-        but a biased one: notebook 06 finds that they ask for more whitening than queries bear.
+        `procrustes_lab.choose` lets held-out pairs choose β.
+    toward : (W₀, share), optional
+        A map that one has already, an Alignment or an array of shape (d_x, d_y) with orthonormal
+        rows or columns, and how strongly to shrink towards it: W is the polar factor of XᵀY + λW₀,
+        λ the share (0 or more) of the largest singular value of XᵀY. With `whiten`, XᵀY is the
+        whitened one. See Notes.
 
     Returns
     -------
@@ -270,7 +248,13 @@ def align(
     ------
     TypeError, ValueError
         If the inputs are not two finite matrices of real numbers with equally many
-        rows, or `whiten` is out of range, or is "auto" where X is moments.
+        rows, or an option is out of range.
+
+    Notes
+    -----
+    Shrinking towards W₀ adds λ pseudo-pairs (I, W₀) to the moments, and gives the most probable map
+    under a matrix Langevin prior of mode W₀; see `procrustes_lab.core.polar.shrunk` for the proof,
+    for the limits λ → 0 and λ → ∞, and why the error on the pairs grows with λ.
 
     References
     ----------
@@ -287,79 +271,109 @@ def align(
     array([[ 0.,  1.],
            [-1.,  0.]])
     """
-    if whiten != "auto" and not (isinstance(whiten, int | float) and 0.0 <= whiten <= 0.5):
+    for name, flag in (("center", center), ("scale", scale)):
+        if not isinstance(flag, bool | np.bool_):
+            raise TypeError(f"{name} is {flag!r}; expected True or False")
+    if not in_range(whiten, 0.0, 0.5):
         raise ValueError(
-            f'whiten is {whiten!r}; expected "auto", or a number from 0 (Procrustes) to 0.5 (CCA)'
+            f"whiten is {whiten!r}; expected a number from 0 (Procrustes) to 0.5 (CCA)"
         )
     if isinstance(X, Moments):
         if Y is not None:
             raise TypeError("X is the moments of both sides; expected no Y beside it")
-        if whiten == "auto":
-            raise ValueError(
-                'whiten is "auto", but moments cannot hold out pairs; '
-                "expected a number from 0 to 0.5, or the arrays in their place"
-            )
-        return _fit(X, center, scale, whiten)
+        prior, share = _prior(toward, X.cross_scatter.shape)
+        return _fit(X, bool(center), bool(scale), float(whiten), prior, share)
     if Y is None:
         raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
     x, y = as_pairs(X, Y)
-    if whiten == "auto":
-        whiten = _chosen_whitening(x, y, center)
+    prior, share = _prior(toward, (x.shape[1], y.shape[1]))
     if center or whiten:
-        return _fit(moments_of(x, y), center, scale, whiten)
+        return _fit(moments_of(x, y), bool(center), bool(scale), float(whiten), prior, share)
+
+    def fit(cross: Cross) -> Alignment:
+        fitted = _finish(cross, *shrunk(cross.xy, prior, share), scale=bool(scale))
+        return replace(fitted, toward=share)
+
     dtype = product_type(x, y)
     cross = cross_of(x, y, dtype)
-    fitted = _finish(cross, *polar(cross.xy), scale=scale)
+    fitted = fit(cross)
     if dtype is np.float32 and fitted.error < 0.05 * cross.energy:
-        cross = cross_of(x, y)
-        fitted = _finish(cross, *polar(cross.xy), scale=scale)
+        fitted = fit(cross_of(x, y))
     return fitted
 
 
-def _chosen_whitening(x: Embeddings, y: Embeddings, center: bool) -> float:
-    """Let held-out pairs choose β."""
-    from procrustes_lab.search.rivals import (  # a search, of which the theory has no need
-        WHITENINGS,
-        best,
-        whitened,
-    )
+def _prior(
+    toward: tuple[ArrayLike | Alignment, float] | None, shape: tuple[int, ...]
+) -> tuple[Matrix | None, float]:
+    if toward is None:
+        return None, 0.0
+    try:
+        given, share = toward
+    except (TypeError, ValueError):
+        raise TypeError("toward is no pair; expected (W0, share), a map and a number") from None
+    return checked_prior(given.map if isinstance(given, Alignment) else given, share, shape)
 
-    reject_nonfinite(x, SOURCE)
-    reject_nonfinite(y, TARGET)
-    return WHITENINGS[best([whitened(beta) for beta in WHITENINGS], x, y, center=center)]
 
-
-def _fit(moments: Moments, center: bool, scale: bool, whiten: float) -> Alignment:
+def _fit(
+    moments: Moments,
+    center: bool,
+    scale: bool,
+    whiten: float,
+    prior: Matrix | None,
+    share: float,
+) -> Alignment:
     centred = moments.centred() if center else moments
     cross = centred.cross()
-    W, agreement = polar(cross.xy)
     if whiten:
         xx, xy, yy = centred.products()
         left, right = _negative_power(xx, whiten), _negative_power(yy, whiten)
-        W = left @ polar(left @ xy @ right)[0] @ right
+        W = left @ shrunk(left @ xy @ right, prior, share)[0] @ right
         agreement = float(np.vdot(W, xy))
-        cross = cross._replace(source_energy=float(np.vdot(W, xx @ W)))
-    fitted = _finish(cross, W, agreement, scale=scale)
+        lengths = float(np.vdot(W, xx @ W)), float(np.vdot(W, W @ yy))
+        fitted = _finish(cross, W, agreement, scale=scale, lengths=lengths)
+    else:
+        fitted = _finish(cross, *shrunk(cross.xy, prior, share), scale=scale)
     return replace(
         fitted,
         source_mean=moments.source_mean * moments.source_scale * center,
         target_mean=moments.target_mean * moments.target_scale * center,
-        whiten=float(whiten),
+        center=center,
+        whiten=whiten,
+        toward=share,
     )
 
 
-def _finish(cross: Cross, W: Matrix, agreement: float, *, scale: bool) -> Alignment:
-    """Fit the stretch and measure the error of a map W, given tr(WᵀXᵀY)."""
+def _finish(
+    cross: Cross,
+    W: Matrix,
+    agreement: float,
+    *,
+    scale: bool,
+    lengths: tuple[float, float] | None = None,
+) -> Alignment:
+    """Fit the stretch and measure the errors of a map W, given a = tr(WᵀXᵀY).
+
+    `lengths` are ‖XW‖² and ‖YWᵀ‖², of which an isometry changes nothing that is not padded.
+    """
     source, target = cross.source_energy, cross.target_energy
-    if scale and source > 0:
-        factor = agreement / source * (cross.target_scale / cross.source_scale)
-        unit, error = cross.target_scale, target - agreement * (agreement / source)
+    moved, moved_back = lengths or (source, target)
+    if scale and moved > 0:
+        stretch = agreement / moved
+        back = 1 / stretch if stretch else 0.0
+        factor = stretch * (cross.target_scale / cross.source_scale)
+        units = cross.target_scale, cross.source_scale
+        error = target - agreement * stretch
+        error_back = source - 2 * agreement * back + moved_back * back * back
     else:
         unit = max(cross.source_scale, cross.target_scale)
         x, y = cross.source_scale / unit, cross.target_scale / unit
-        factor, error = 1.0, source * x * x + target * y * y - 2 * agreement * x * y
-    error = max(error, 0.0) / cross.n * unit**2
-    return Alignment(W, error, cross.n, factor, np.zeros(len(W)), np.zeros(W.shape[1]))
+        factor, units = 1.0, (unit, unit)
+        error = moved * x * x + target * y * y - 2 * agreement * x * y
+        error_back = source * x * x + moved_back * y * y - 2 * agreement * x * y
+    error = max(error, 0.0) / cross.n * units[0] ** 2
+    error_back = max(error_back, 0.0) / cross.n * units[1] ** 2
+    means = np.zeros(len(W)), np.zeros(W.shape[1])
+    return Alignment(W, error, error_back, cross.n, factor, *means)
 
 
 def _negative_power(second_moment: Matrix, power: float) -> Matrix:

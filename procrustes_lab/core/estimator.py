@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,9 +10,9 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .alignment import align
-from .moments import Matrix
-from .validate import as_pairs, reject_nonfinite
+from .alignment import Alignment, align
+from .sums import Matrix
+from .validate import as_pairs, reject_nonfinite, reject_other_index
 
 
 class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -27,9 +27,10 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Whether to subtract each side's mean first (and add the target's back).
     scale : bool
         Whether to fit one factor by which the aligned vectors are stretched.
-    whiten : float in [0, 0.5] or "auto"
-        How far to go from Procrustes (0) to CCA (0.5). With "auto", pairs that are held out choose;
-        ``alignment_.whiten`` holds the choice.
+    whiten : float in [0, 0.5]
+        How far to go from Procrustes (0) to CCA (0.5).
+    toward : (W₀, share), optional
+        A map to shrink towards, and how strongly.
 
     Attributes
     ----------
@@ -56,11 +57,13 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self,
         center: bool = False,
         scale: bool = False,
-        whiten: float | Literal["auto"] = 0.0,
+        whiten: float = 0.0,
+        toward: tuple[ArrayLike | Alignment, float] | None = None,
     ) -> None:
         self.center = center
         self.scale = scale
         self.whiten = whiten
+        self.toward = toward
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the map on pairs.
@@ -77,6 +80,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         TypeError, ValueError
             As `align`.
         """
+        reject_other_index(X, y, "X", "y")
         X, y = validate_data(
             self, X, y, multi_output=True, y_numeric=True, dtype=[np.float64, np.float32]
         )
@@ -87,14 +91,20 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             center=self.center,
             scale=self.scale,
             whiten=self.whiten,
+            toward=self.toward,
         )
         return self
 
     def transform(self, X: ArrayLike) -> Matrix:
-        """Carry X, shape (k, d_x), into the target space, shape (k, d_y)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self.alignment_.apply(X)
+        """Place X, shape (k, d_x), in the target space, shape (k, d_y), as `Alignment.apply` does.
+
+        With ``center=True`` the target's mean is added back: search with `query` instead.
+        """
+        return self.alignment_.apply(self._checked(X))
+
+    def query(self, X: ArrayLike) -> Matrix:
+        """Make queries for the target's index of X, as `Alignment.query` does: no mean is added."""
+        return self.alignment_.query(self._checked(X))
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Return minus the mean squared distance of aligned X from y: higher is better."""
@@ -108,6 +118,11 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         reject_nonfinite(target, "y")
         residual = aligned - target
         return -float(np.vdot(residual, residual)) / len(residual)
+
+    def _checked(self, X: ArrayLike) -> Matrix:
+        check_is_fitted(self)
+        rows: Matrix = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return rows
 
     @property
     def _n_features_out(self) -> int:

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .alignment import Alignment, align, polar
-from .moments import Matrix, Moments
+from .alignment import Alignment, align
+from .moments import Moments
+from .polar import polar
 from .sampling import effective_dimension, excess_bound, excess_rate, risk_of
+from .sums import Matrix
 from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
 
 Generator = np.random.Generator

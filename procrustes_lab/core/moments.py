@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import archive
+from .sums import Cross, Matrix, Real, Scales, scales, second_moments, two_sum
 from .validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite
-
-Matrix = NDArray[np.float64]
-Real = type[np.floating[Any]]
-Scales = tuple[float, float]
-
-BLOCK_BYTES = 2**25
-"""Size of a block of rows of one side, as float64."""
 
 FORMAT = 1
 """Version of the file that `Moments.save` writes."""
@@ -31,7 +24,7 @@ CHECKPOINT_SECONDS = 10.0
 """Time after which `Moments.from_batches` writes its checkpoint again."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Moments:
     """Count, means and scatter of n paired rows.
 
@@ -140,13 +133,33 @@ class Moments:
 
     @classmethod
     def from_dask(cls, X: Any, Y: Any) -> Moments:
-        """Moments of the pairs of two Dask arrays, computed on the current Dask cluster.
+        """Moments of the pairs of two Dask arrays, computed where their blocks are.
 
-        See `procrustes_lab.core.cluster.moments_of_dask`; needs the extra ``scale``.
+        Each block of rows becomes its moments on the worker that holds it, and they are added in
+        a tree, see `procrustes_lab.core.cluster.sum_over_blocks`: always in the same order, so
+        that neither the scheduler nor a lost worker changes a bit. No rows move between workers if
+        the arrays are made block by block (`dask.array.map_blocks`, `from_array`, `from_zarr`) and
+        are cut alike. Workers need this package too, with the extra ``scale``.
+
+        Parameters
+        ----------
+        X : dask Array, shape (n, d_x)
+            Source embeddings, one row per object; the cluster is the current one, see
+            `dask.distributed.Client`.
+        Y : dask Array, shape (n, d_y)
+            Target embeddings. Blocks of columns are merged, and rows are cut as X's are, which
+            moves Y's rows if its own cuts differ.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `from_arrays`, naming the row of the whole array; TypeError for what is no Dask
+            array, ValueError for blocks whose sizes Dask does not know.
         """
-        from .cluster import moments_of_dask
+        from .cluster import sum_over_blocks
 
-        return moments_of_dask(X, Y)
+        total: Moments = sum_over_blocks(_moments_of_block, X, Y)
+        return total
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the moments to an npz file, complete or not at all."""
@@ -166,6 +179,14 @@ class Moments:
         with archive.reading(path, "moments", "write them again with Moments.save") as fields:
             return _from_fields(fields)
 
+    def __repr__(self) -> str:
+        d_x, d_y = self.cross_scatter.shape
+        return f"Moments of {self.n:,} pairs, {d_x} → {d_y} dimensions"
+
+    def __sizeof__(self) -> int:
+        # By it Dask's workers decide what to send, to whom, and when they are full.
+        return object.__sizeof__(self) + sum(np.asarray(x).nbytes for x in vars(self).values())
+
     def __add__(self, other: Moments) -> Moments:
         if not isinstance(other, Moments):
             return NotImplemented
@@ -183,8 +204,8 @@ class Moments:
         x = (b.source_mean - a.source_mean) + (b.source_rest - a.source_rest)
         y = (b.target_mean - a.target_mean) + (b.target_rest - a.target_rest)
         share, weight = b.n / n, a.n * (b.n / n)
-        mean_x, rest_x = _two_sum(a.source_mean, a.source_rest + share * x)
-        mean_y, rest_y = _two_sum(a.target_mean, a.target_rest + share * y)
+        mean_x, rest_x = two_sum(a.source_mean, a.source_rest + share * x)
+        mean_y, rest_y = two_sum(a.target_mean, a.target_rest + share * y)
         return Moments(
             n,
             mean_x,
@@ -311,24 +332,7 @@ def _from_fields(fields: dict[str, Any]) -> Moments:
     return moments
 
 
-class Cross(NamedTuple):
-    """XᵀY and both energies, of n rows divided by the scales."""
-
-    n: int
-    xy: Matrix
-    source_energy: float
-    target_energy: float
-    source_scale: float = 1.0
-    target_scale: float = 1.0
-
-    @property
-    def energy(self) -> float:
-        """Mean squared length of a source row plus that of a target row."""
-        source, target = self.source_energy / self.n, self.target_energy / self.n
-        return source * self.source_scale**2 + target * self.target_scale**2
-
-
-# Overflow while summing is no error: `_scales` sees it in the sums and mends it.
+# Overflow while summing is no error: `scales` sees it in the sums and mends it.
 @np.errstate(all="ignore")
 def moments_of(
     X: Embeddings, Y: Embeddings, dtype: Real = np.float64, *, about_mean: bool = True
@@ -343,158 +347,24 @@ def moments_of(
     ValueError
         If either side holds NaN or infinity.
     """
-    moments = _sum_moments(X, Y, dtype, (1.0, 1.0), about_mean)
-    scales = _scales(X, Y, moments.cross(), dtype, (SOURCE, TARGET))
-    return moments if scales == (1.0, 1.0) else _sum_moments(X, Y, dtype, scales, about_mean)
+
+    def summed(units: Scales) -> Moments:
+        return Moments(len(X), *second_moments(X, Y, dtype, units, about_mean), *units)
+
+    moments = summed((1.0, 1.0))
+    units = scales(X, Y, moments.cross(), dtype, (SOURCE, TARGET))
+    return moments if units == (1.0, 1.0) else summed(units)
 
 
-@np.errstate(all="ignore")
-def cross_of(
-    X: Embeddings,
-    Y: Embeddings,
-    dtype: Real = np.float64,
-    names: tuple[str, str] = (SOURCE, TARGET),
-) -> Cross:
-    """Cross product and energies of checked arrays: a third of the work of all moments.
-
-    Raises
-    ------
-    ValueError
-        If either side holds NaN or infinity; the message calls them by `names`.
-    """
-    cross = _sum_cross(X, Y, dtype, (1.0, 1.0))
-    scales = _scales(X, Y, cross, dtype, names)
-    return cross if scales == (1.0, 1.0) else _sum_cross(X, Y, dtype, scales)
-
-
-def product_type(X: Embeddings, Y: Embeddings) -> Real:
-    """Type in which to multiply first: float32 if the data is, and many blocks average its error.
-
-    The relative error of the summed products is then near 4e-9; who subtracts them must
-    check that enough is left, and multiply in float64 if not.
-    """
-    narrow = max(X.dtype.itemsize, Y.dtype.itemsize) <= 4
-    return np.float32 if narrow and len(X) >= 20_000 else np.float64
-
-
-def _blocks(
-    X: Embeddings, Y: Embeddings, dtype: Real, scales: Scales, whole: bool = True
-) -> Iterator[tuple[Embeddings, Embeddings]]:
-    """Yield blocks of rows of both sides as `dtype`, divided by the scales.
-
-    Rows in memory that need no conversion come as they are, and in one block if `whole`:
-    products of whole arrays are a little faster.
-    """
-    # Sums inside a float32 product are kept short; float64 then adds the blocks.
-    rows = (
-        512 if dtype is np.float32 else max(512, BLOCK_BYTES // (8 * max(X.shape[1], Y.shape[1])))
-    )
-    if whole and dtype is np.float64 and scales == (1.0, 1.0) and _is_plain(X) and _is_plain(Y):
-        rows = len(X)
-    for start in range(0, len(X), rows):
-        x = X[start : start + rows].astype(dtype, copy=False)
-        y = Y[start : start + rows].astype(dtype, copy=False)
-        yield (
-            x if scales[0] == 1.0 else x / dtype(scales[0]),
-            y if scales[1] == 1.0 else y / dtype(scales[1]),
-        )
-        let_go(X)
-        let_go(Y)
-
-
-def _owner(array: Embeddings) -> Any:
-    """Return what holds the memory of an array: None (itself), a buffer, a mapped file."""
-    owner: Any = array
-    while isinstance(owner, np.ndarray):
-        if isinstance(owner, np.memmap) and owner.mode == "c":
-            return owner  # changes of its pages live nowhere else
-        owner = owner.base
-    return owner
-
-
-def _is_plain(array: Embeddings) -> bool:
-    """Whether BLAS can read the array where it is, and that is no file."""
-    owner = _owner(array)
-    in_memory = owner is None or isinstance(owner, bytes | bytearray | memoryview)
-    return bool(array.dtype == np.float64 and array.flags.c_contiguous and in_memory)
-
-
-def let_go(array: Embeddings) -> None:
-    """Give back the memory of a mapped file's pages; they are read again when they are needed."""
-    owner = _owner(array)
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        owner.madvise(mmap.MADV_DONTNEED)
-
-
-def _sum_cross(X: Embeddings, Y: Embeddings, dtype: Real, scales: Scales) -> Cross:
-    xy, source, target = np.zeros((X.shape[1], Y.shape[1])), 0.0, 0.0
-    for x, y in _blocks(X, Y, dtype, scales):
-        xy += x.T @ y
-        source += float(np.vecdot(x, x).sum(dtype=np.float64))
-        target += float(np.vecdot(y, y).sum(dtype=np.float64))
-    return Cross(len(X), xy, source, target, *scales)
-
-
-def _sum_moments(
-    X: Embeddings, Y: Embeddings, dtype: Real, scales: Scales, about_mean: bool
-) -> Moments:
-    n, d_x, d_y = len(X), X.shape[1], Y.shape[1]
-    xx, xy, yy = np.zeros((d_x, d_x)), np.zeros((d_x, d_y)), np.zeros((d_y, d_y))
-    sum_x, sum_y = np.zeros(d_x), np.zeros(d_y)
-    shift_x, shift_y = np.zeros(d_x, dtype), np.zeros(d_y, dtype)
-    if about_mean:
-        first_x, first_y = next(_blocks(X[:4096], Y[:4096], dtype, scales))
-        shift_x, shift_y = _dominant_mean(first_x), _dominant_mean(first_y)
-    shifted = bool(shift_x.any() or shift_y.any())
-    for x, y in _blocks(X, Y, dtype, scales, whole=not shifted):
-        if about_mean:
-            x = x - shift_x if shift_x.any() else x
-            y = y - shift_y if shift_y.any() else y
-            sum_x += x.sum(axis=0, dtype=np.float64)
-            sum_y += y.sum(axis=0, dtype=np.float64)
-        xx += x.T @ x
-        xy += x.T @ y
-        yy += y.T @ y
-    mean_x, mean_y = sum_x / n, sum_y / n
-    whole_x, rest_x = _two_sum(np.asarray(shift_x, np.float64), mean_x)
-    whole_y, rest_y = _two_sum(np.asarray(shift_y, np.float64), mean_y)
-    return Moments(
-        n,
-        whole_x,
-        whole_y,
-        rest_x,
-        rest_y,
-        xx - n * np.outer(mean_x, mean_x),
-        xy - n * np.outer(mean_x, mean_y),
-        yy - n * np.outer(mean_y, mean_y),
-        *scales,
-    )
-
-
-def _two_sum(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
-    """Return a + b, rounded, and what rounding left out (Knuth)."""
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)
-
-
-def _dominant_mean(block: Embeddings) -> Embeddings:
-    """Return the mean of the columns that are nearly constant, zeros for the others: the shift."""
-    mean: Embeddings = block.mean(axis=0)
-    dominates = len(block) * mean**2 > 0.99 * np.einsum("ij,ij->j", block, block)
-    return np.where(dominates, mean, mean.dtype.type(0))
-
-
-def _scales(
-    X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: tuple[str, str]
-) -> Scales:
-    """Return the powers of two that bring the squares of each side into range; 1 if they are."""
-    low, high = (1e-16, 1e32) if dtype is np.float32 else (1e-200, 1e200)
-    scales = [1.0, 1.0]
-    energies = cross.source_energy, cross.target_energy
-    for side, (array, energy, name) in enumerate(zip((X, Y), energies, names, strict=True)):
-        if not low < energy < high:
-            reject_nonfinite(array, name)
-            largest = max(float(array.max()), -float(array.min()))
-            scales[side] = 2.0 ** (np.frexp(largest)[1] - 1) if largest else 1.0
-    return scales[0], scales[1]
+def _moments_of_block(x: Embeddings, y: Embeddings, start: NDArray[np.int64]) -> Moments:
+    """Moments of a block of rows, the first of which is row `start` of the whole arrays."""
+    x, y = as_pairs(x, y)
+    # What came over the network may lie across words in memory, and then BLAS is called another
+    # way, whose last bits differ.
+    x, y = (np.require(side, requirements=["C", "A"]) for side in (x, y))
+    try:
+        return moments_of(x, y)
+    except ValueError:
+        reject_nonfinite(x, SOURCE, int(start.item()))
+        reject_nonfinite(y, TARGET, int(start.item()))
+        raise

@@ -13,7 +13,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .moments import BLOCK_BYTES, Matrix, Moments
+from .moments import Moments
+from .sums import BLOCK_BYTES, Matrix
 from .validate import as_pairs
 
 

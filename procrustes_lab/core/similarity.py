@@ -25,7 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .moments import Matrix, Moments, moments_of
+from .moments import Moments, moments_of
+from .sums import Matrix
 from .validate import SOURCE, TARGET, as_pairs
 
 

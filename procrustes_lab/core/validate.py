@@ -1,5 +1,6 @@
 """Checks on embedding sets: one clear sentence each, before any arithmetic is done."""
 
+from numbers import Real
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,8 +18,7 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
     Parameters
     ----------
     array : array_like, shape (n, d)
-        One row per object. Integers and booleans become float64; float16,
-        float32 and float64 are kept as they are.
+        One row per object. See `as_numbers` for what is taken.
     name : str
         What error messages call it.
     allow_empty : bool
@@ -30,32 +30,15 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
 
     Raises
     ------
-    TypeError
-        If it does not hold real numbers: None, a generator, a sparse or masked
-        array, complex numbers, strings, objects.
-    ValueError
-        If it is ragged, not two-dimensional, or has no rows or no columns.
+    TypeError, ValueError
+        As `as_numbers`; and ValueError if it is not two-dimensional, or has no rows or no columns.
 
     Notes
     -----
     NaN and infinity are found by the arithmetic that reads every number anyway,
     see `reject_nonfinite`.
     """
-    if array is None or hasattr(array, "__next__"):
-        kind = "None" if array is None else f"a {type(array).__name__}"
-        raise TypeError(f"{name} is {kind}; expected an array of shape (n, d)")
-    if hasattr(array, "toarray"):
-        raise TypeError(
-            f"{name} is a sparse {type(array).__name__}; expected a dense array: call .toarray()"
-        )
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; expected plain numbers: drop the masked rows")
-    try:
-        values = np.asarray(array)
-    except ValueError as error:
-        raise ValueError(f"{name} has rows of different lengths; expected (n, d)") from error
-    if values.dtype.kind not in "biuf":
-        raise TypeError(f"{name} holds {values.dtype} values; expected real numbers")
+    values = as_numbers(array, name)
     if values.ndim != 2:
         raise ValueError(
             f"{name} has {values.ndim} dimension(s), shape {values.shape}; "
@@ -63,10 +46,69 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
         )
     if 0 in values.shape and not allow_empty:
         raise ValueError(f"{name} is empty, shape {values.shape}; expected at least (1, 1)")
+    return values
+
+
+def as_numbers(array: ArrayLike, name: str) -> Embeddings:
+    """Return `array` as an array of floats of any shape, without copying floats.
+
+    Parameters
+    ----------
+    array : array_like
+        Integers and booleans become float64, bfloat16 float32; float16, float32 and float64 are
+        kept. A column of vectors, such as a data frame's or a list array of Arrow's, becomes a
+        matrix; tensors of torch are taken from wherever they are.
+    name : str
+        What error messages call it.
+
+    Raises
+    ------
+    TypeError
+        If it does not hold real numbers: None, a generator, a sparse or masked
+        array, complex numbers, strings, objects.
+    ValueError
+        If it is ragged.
+    """
+    given: Any = array
+    if given is None or hasattr(given, "__next__"):
+        kind = "None" if given is None else f"a {type(given).__name__}"
+        raise TypeError(f"{name} is {kind}; expected an array of shape (n, d)")
+    if hasattr(given, "toarray"):
+        raise TypeError(
+            f"{name} is a sparse {type(given).__name__}; expected a dense array: call .toarray()"
+        )
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; expected plain numbers: drop the masked rows")
+    if hasattr(given, "detach"):  # a tensor of torch, which may ask for gradients or be on a GPU
+        given = given.detach().cpu()
+        given = given.float() if str(given.dtype).endswith("bfloat16") else given
+    try:
+        values = np.asarray(given)
+        if values.dtype == object and values.size and values.shape[1:] in ((), (1,)):
+            values = _stacked(values.ravel(), name)
+    except ValueError as error:
+        raise ValueError(f"{name} has rows of different lengths; expected (n, d)") from error
+    if values.dtype.name == "bfloat16":  # as JAX has it
+        values = values.astype(np.float32)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} holds {values.dtype} values; expected real numbers")
     if values.dtype.type not in (np.float16, np.float32, np.float64):
         with np.errstate(over="ignore"):
             values = values.astype(np.float64)
     return values
+
+
+def _stacked(column: NDArray[np.object_], name: str) -> NDArray[Any]:
+    """Return a column of vectors as a matrix, and any other column as it is."""
+    if isinstance(column[0], str | bytes | dict) or not hasattr(column[0], "__len__"):
+        return column
+    missing = [row for row, vector in enumerate(column) if not hasattr(vector, "__len__")]
+    if missing:
+        raise TypeError(
+            f"{name} has {column[missing[0]]!r} for a vector in row {missing[0]}, and "
+            f"{len(missing):,} such rows; expected (n, d): drop them from both sides"
+        )
+    return np.stack([np.asarray(vector) for vector in column])
 
 
 def as_pairs(
@@ -82,7 +124,8 @@ def as_pairs(
     Raises
     ------
     TypeError, ValueError
-        As `as_embeddings`, and ValueError if the numbers of rows differ.
+        As `as_embeddings`, and ValueError if the numbers of rows differ, or the indices of two
+        data frames do.
     """
     x = as_embeddings(X, source, allow_empty=allow_empty)
     y = as_embeddings(Y, target, allow_empty=allow_empty)
@@ -96,7 +139,25 @@ def as_pairs(
             f"{target} has {len(y)} rows, {source} has {len(x)}: "
             f"row i of each must be the same object{hint}"
         )
+    reject_other_index(X, Y, source, target)
     return x, y
+
+
+def in_range(value: object, low: float, high: float) -> bool:
+    """Whether `value` is a real number, of Python's or NumPy's, from `low` to `high`."""
+    return isinstance(value, Real) and low <= float(value) <= high
+
+
+def reject_other_index(X: object, Y: object, source: str = SOURCE, target: str = TARGET) -> None:
+    """Raise ValueError if both sides carry labels of rows, as pandas' do, that are not the same."""
+    labels: Any
+    others: Any
+    labels, others = (getattr(side, "index", None) for side in (X, Y))
+    if hasattr(labels, "equals") and hasattr(others, "equals") and not labels.equals(others):
+        raise ValueError(
+            f"{target} and {source} have different indices; expected the same labels in the same "
+            "order: Y.loc[X.index] joins by label, .to_numpy() on both pairs by position"
+        )
 
 
 def reject_nonfinite(array: Embeddings, name: str, first_row: int = 0) -> None:

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from procrustes_lab.core.moments import let_go
+from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings, as_embeddings, reject_nonfinite
 
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")

@@ -31,7 +31,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from procrustes_lab.core.moments import let_go
+from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings
 
 from .formats import (

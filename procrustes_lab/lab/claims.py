@@ -105,6 +105,21 @@ class ClaimsTable:
 _ledger: dict[str, tuple[Claim, int | None]] = {}
 
 
+@dataclass(frozen=True)
+class Result:
+    """What came of one notebook; `failure` is None, or its cell and error in one line."""
+
+    name: str
+    seconds: float
+    claims: tuple[Claim, ...]
+    failure: str | None
+
+    @property
+    def held(self) -> int:
+        """The number of claims that held."""
+        return [claim.holds for claim in self.claims].count(True)
+
+
 def claim(
     id: str,
     sentence: str,

@@ -19,8 +19,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 if TYPE_CHECKING:
-    from .claims import Claim
-    from .runner import Result
+    from .claims import Claim, Result
 
 logging.getLogger("procrustes_lab.nbconvert").setLevel(logging.ERROR)  # pictures without a text
 

@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from . import pages
-from .claims import CLAIM_MIME, Claim
+from .claims import CLAIM_MIME, Claim, Result
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # results say what failed
 
@@ -46,21 +45,6 @@ METADATA = {
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
 """What shows matplotlib's figures in a notebook."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of one notebook; `failure` is None, or its cell and error in one line."""
-
-    name: str
-    seconds: float
-    claims: tuple[Claim, ...]
-    failure: str | None
-
-    @property
-    def held(self) -> int:
-        """The number of claims that held."""
-        return [claim.holds for claim in self.claims].count(True)
 
 
 def default_jobs() -> int:

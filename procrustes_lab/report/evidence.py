@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.alignment import align
-from procrustes_lab.core.moments import Matrix, Moments
+from procrustes_lab.core.moments import Moments
+from procrustes_lab.core.sums import Matrix
 from procrustes_lab.search.retrieval import search
 
 if TYPE_CHECKING:

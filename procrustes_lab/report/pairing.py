@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtrc, ndtri, stdtrit
 
-from procrustes_lab.core.alignment import polar
-from procrustes_lab.core.moments import Matrix, Moments, moments_of, product_type
+from procrustes_lab.core.moments import Moments, moments_of
+from procrustes_lab.core.polar import polar
+from procrustes_lab.core.sums import Matrix, product_type
 from procrustes_lab.core.validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
 
 Indices = NDArray[np.int64]

@@ -11,13 +11,13 @@ is given, by `pair_retrieval`: nothing is ever chosen on what it is judged by.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from procrustes_lab.core.alignment import align
-from procrustes_lab.core.moments import Matrix
+from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_pairs
 
 from .retrieval import mean_reciprocal_rank, ranks
@@ -26,7 +26,7 @@ RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Strengths that ridge regression chooses from, in units of the mean eigenvalue of XᵀX."""
 
 WHITENINGS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Exponents β that ``align(X, Y, whiten="auto")`` chooses from, the smaller of two that tie."""
+"""Exponents β that "whiten auto" chooses from, the smaller of two that tie."""
 
 TRIAL = 5000
 """How many pairs, at the most, a choice is made on."""
@@ -138,7 +138,7 @@ def ridge(strength: float) -> Solver:
     return solve
 
 
-def whitened(beta: float | Literal["auto"]) -> Solver:
+def whitened(beta: float) -> Solver:
     """Go the way from Procrustes (β = 0) towards CCA (β = ½)."""
 
     def solve(X: Matrix, Y: Matrix) -> Matrix:
@@ -200,7 +200,7 @@ RIVALS: dict[str, Callable[[], Rival]] = {
     "ridge": lambda: Rival(chosen([ridge(strength) for strength in RIDGES])),
     "CCA": lambda: Rival(whitened(0.5), center=True),
     "partly whitened": lambda: Rival(whitened(0.1)),
-    "whiten auto": lambda: Rival(whitened("auto")),
+    "whiten auto": lambda: Rival(chosen([whitened(beta) for beta in WHITENINGS])),
     "relative representations": RelativeRepresentations,
 }
 """Every rival by name, each called without arguments to make one that is yet to be fitted."""

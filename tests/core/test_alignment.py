@@ -11,7 +11,8 @@ from scipy.stats import ortho_group
 from sklearn.cross_decomposition import CCA
 
 import procrustes_lab as pl
-from procrustes_lab.search import retrieval, rivals
+from procrustes_lab.core.alignment import FORMAT
+from procrustes_lab.core.polar import polar
 
 
 def some_pairs(n=100, d_x=4, d_y=4, seed=0):
@@ -195,7 +196,8 @@ def test_apply_takes_any_float_in_blocks():
     ("Z", "message"),
     [
         (np.ones((2, 5)), "Z has 5 columns; this map takes 4"),
-        (np.ones(4), "Z has 1 dimension"),
+        (np.ones(5), "Z has 5 columns; this map takes 4"),
+        (np.ones((2, 2, 4)), "Z has 3 dimension"),
         ([[1.0, 2.0, np.nan, 4.0]], "Z has NaN in row 0, column 2"),
     ],
 )
@@ -205,7 +207,8 @@ def test_apply_refuses(Z, message):
 
 
 def test_save_and_load(tmp_path):
-    alignment = pl.align(*some_pairs(d_x=3), center=True, scale=True, whiten=0.1)
+    options = {"center": True, "scale": True, "whiten": 0.1, "toward": (np.eye(3, 4), 0.2)}
+    alignment = pl.align(*some_pairs(d_x=3), **options)
     path = tmp_path / "map.npz"
     path.write_text("to be replaced")
     alignment.save(path)
@@ -231,7 +234,7 @@ def test_damaged_files_are_refused(tmp_path, damage):
     path = tmp_path / "map.npz"
     alignment = pl.align(*some_pairs())
     alignment.save(path)
-    fields = {"format": 1, **vars(alignment)}
+    fields = {"format": FORMAT, **vars(alignment)}
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:200])
     elif damage in ("text", "empty"):
@@ -389,71 +392,227 @@ def test_no_flipped_byte_is_a_raw_error(tmp_path):
             pl.Alignment.load(path)
 
 
-def pairs_with_a_private_part(spread, seed, n=2500):
-    """Six shared directions of variance near 1, a hundred private ones of the given spread."""
-    rng = np.random.default_rng(seed)
-    shared = rng.standard_normal((n, 6))
-    X, Y = (
-        np.hstack(
-            [shared + 0.3 * rng.standard_normal((n, 6)), spread * rng.standard_normal((n, 100))]
-        )
-        for _ in range(2)
-    )
-    return X, Y[:, ::-1]
+# Queries, and the way back
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("whiten", [0.0, 0.2])
+def test_queries_have_no_target_mean(scale, whiten):
+    X, Y = some_pairs(d_x=3, d_y=4)
+    centred = pl.align(X, Y, center=True, scale=scale, whiten=whiten)
+    expected = (X - X.mean(axis=0)) @ centred.map * centred.scale
+    np.testing.assert_allclose(centred.query(X), expected, atol=1e-12)
+    np.testing.assert_allclose(centred.apply(X), expected + Y.mean(axis=0), atol=1e-12)
+    plain = pl.align(X, Y, scale=scale, whiten=whiten)
+    np.testing.assert_array_equal(plain.query(X), plain.apply(X))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_mean_added_back_drowns_queries_from_a_cone(seed):
+    """Unit vectors; the source's have a mean of length 0.98, so little is left when it is gone."""
+    rng = np.random.default_rng(seed)
+    latent, noise = rng.standard_normal((2, 600, 32))
+    sides = latent + noise + 6.0 * np.sqrt(32) / 3, latent + 0.7 * np.sqrt(32) * np.eye(32)[0]
+    X, Y = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides)
+    plain, centred = (pl.align(X[:300], Y[:300], center=c) for c in (False, True))
+    found = [
+        np.mean(np.argmax(carry(X[300:]) @ Y[300:].T, axis=1) == np.arange(300))
+        for carry in (plain.query, centred.apply, centred.query)
+    ]
+    assert found[2] > 0.8
+    assert max(found[:2]) < 0.2
+    # but a vector that is to lie where its target lies needs the mean
+    distances = [squared_distance(carry(X), Y) for carry in (centred.query, centred.apply)]
+    assert distances[1] < 0.8 * distances[0]
+
+
+def test_a_single_vector_is_carried_to_a_single_vector():
+    X, Y = some_pairs(d_x=3)
+    alignment = pl.align(X, Y, center=True)
+    for carry in (alignment.apply, alignment.query):
+        assert carry(X[5]).shape == (4,)
+        np.testing.assert_allclose(carry(X[5]), carry(X)[5], atol=1e-14)
+        np.testing.assert_array_equal(carry(X[5].tolist()), carry(X[5]))
+
+
 @pytest.mark.parametrize("center", [False, True])
-def test_held_out_pairs_choose_the_whitening(center, seed):
-    """Strong directions that are not shared drown the others; weak ones should stay weak."""
-    X, Y = pairs_with_a_private_part(3.0, seed)
-    drowned = pl.align(X, Y, whiten="auto", center=center)
-    assert drowned.whiten > 0
-    np.testing.assert_array_equal(
-        drowned.map, pl.align(X, Y, whiten=drowned.whiten, center=center).map
-    )
-    X, Y = pairs_with_a_private_part(0.3, seed)
-    assert pl.align(X, Y, whiten="auto", center=center).whiten == 0
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize(("d_x", "d_y"), [(4, 4), (3, 5), (5, 3)])
+def test_the_inverse_undoes_the_map(d_x, d_y, center, scale):
+    X, Y = some_pairs(d_x=d_x, d_y=d_y)
+    there = pl.align(X, Y, center=center, scale=scale)
+    back = there.inverse()
+    narrow, first, second = (X, there, back) if d_x <= d_y else (Y, back, there)
+    np.testing.assert_allclose(second.apply(first.apply(narrow)), narrow, atol=1e-12)
+    for name, value in vars(back.inverse()).items():
+        np.testing.assert_allclose(value, getattr(there, name), atol=1e-14)
+    if d_x >= d_y:  # going up, nothing is dropped
+        distance = squared_distance(back.apply(Y), X)
+        assert back.error == pytest.approx(distance, rel=1e-10)
 
 
-def test_the_smaller_of_whitenings_that_tie_is_chosen():
-    X, Y = some_pairs(d_x=1, d_y=1)  # one direction leaves nothing to reweight
-    assert pl.align(X, Y, whiten="auto").whiten == 0
-    X, Y = some_pairs(n=1)  # one pair leaves nothing to hold out
-    assert pl.align(X, Y, whiten="auto").whiten == 0
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("whiten", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize(("d_x", "d_y"), [(4, 4), (3, 5), (5, 3)])
+def test_the_inverse_is_the_fit_the_other_way_round(d_x, d_y, whiten, center):
+    X, Y = some_pairs(d_x=d_x, d_y=d_y)
+    back = pl.align(X, Y, center=center, whiten=whiten).inverse()
+    expected = pl.align(Y, X, center=center, whiten=whiten)
+    for name, value in vars(expected).items():
+        np.testing.assert_allclose(getattr(back, name), value, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("n", [2, 3, 7])
-def test_few_pairs_choose_a_whitening_too(n):
-    X, Y = some_pairs(n=n)
-    alignment = pl.align(X, Y, whiten="auto")
-    assert 0 <= alignment.whiten <= 0.5
-    np.testing.assert_array_equal(alignment.map, pl.align(X, Y, whiten=alignment.whiten).map)
+@pytest.mark.parametrize("whiten", [0.0, 0.1])
+def test_carried_documents_have_the_scores_of_carried_queries(whiten):
+    X, Y = some_pairs(d_x=3, d_y=5)
+    there = pl.align(X, Y, whiten=whiten)
+    scores = there.query(X) @ Y.T
+    np.testing.assert_allclose(X @ there.inverse().query(Y).T, scores, atol=1e-12)
 
 
-def test_a_chosen_whitening_sees_neither_turn_nor_unit():
-    X, Y = pairs_with_a_private_part(3.0, 0, n=600)
-    expected = pl.align(X, Y, whiten="auto").whiten
-    turned = X @ ortho_group.rvs(106, random_state=1)
-    assert pl.align(1e150 * turned, 1e-150 * Y, whiten="auto").whiten == expected > 0
+# Shrinking towards a map that one has
 
 
-def test_only_so_many_pairs_choose(monkeypatch):
-    monkeypatch.setattr(rivals, "TRIAL", 300)
-    searched = []
-    monkeypatch.setattr(
-        rivals, "ranks", lambda Q, D, own: searched.append(D.shape) or retrieval.ranks(Q, D, own)
-    )
-    pl.align(*pairs_with_a_private_part(3.0, 0), whiten="auto")
-    assert set(searched) == {(300, 106)}
+def a_turn(d_x, d_y, seed=1):
+    d = max(d_x, d_y)
+    return ortho_group.rvs(d, random_state=seed)[:d_x, :d_y] if d > 1 else np.eye(1)
 
 
-def test_what_cannot_choose_a_whitening_is_refused():
+SHARES = (0.0, 1e-3, 0.03, 0.1, 0.3, 1.0, 10.0)
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize(("d_x", "d_y"), [(4, 4), (3, 5), (5, 3)])
+def test_shrinking_adds_pseudo_pairs(d_x, d_y, center):
+    X, Y = some_pairs(d_x=d_x, d_y=d_y)
+    W0, share = a_turn(d_x, d_y), 0.3
+    found = pl.align(X, Y, center=center, toward=(W0, share))
+    if center:
+        X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    strength = np.sqrt(share * np.linalg.norm(X.T @ Y, 2))
+    pseudo = np.vstack([X, strength * np.eye(d_x)]), np.vstack([Y, strength * W0])
+    np.testing.assert_allclose(found.map, pl.align(*pseudo).map, atol=1e-12)
+    again = pl.align(pl.Moments.from_arrays(X, Y), toward=(W0, share))
+    np.testing.assert_allclose(again.map, found.map, atol=1e-12)
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize(("d_x", "d_y"), [(4, 4), (3, 5)])
+def test_the_error_of_a_shrunk_map_is_its_distance_and_never_falls(d_x, d_y, center, scale):
+    X, Y = some_pairs(d_x=d_x, d_y=d_y)
+    W0 = a_turn(d_x, d_y)
+    fits = [pl.align(X, Y, center=center, scale=scale, toward=(W0, share)) for share in SHARES]
+    errors = [fit.error for fit in fits]
+    for fit in fits:
+        assert fit.error == pytest.approx(squared_distance(fit.apply(X), Y), rel=1e-10)
+    if not scale:
+        away = [np.linalg.norm(fit.map - W0) for fit in fits]
+        assert np.all(np.diff(errors) > 0)
+        assert np.all(np.diff(away) < 0)
+
+
+@pytest.mark.parametrize("whiten", [0.0, 0.2])
+@pytest.mark.parametrize(("d_x", "d_y"), [(4, 4), (3, 5), (5, 3)])
+def test_the_limits_of_shrinking(d_x, d_y, whiten):
+    X, Y = some_pairs(d_x=d_x, d_y=d_y)
+    W0 = a_turn(d_x, d_y)
+    plain = pl.align(X, Y, whiten=whiten)
+    none = pl.align(X, Y, whiten=whiten, toward=(W0, 0.0))
+    np.testing.assert_array_equal(none.map, plain.map)
+    little, much = (pl.align(X, Y, whiten=whiten, toward=(W0, share)) for share in (1e-9, 1e9))
+    np.testing.assert_allclose(little.map, plain.map, atol=1e-7)
+    aim = W0
+    if whiten:
+        left, right = (
+            scipy.linalg.fractional_matrix_power(C / (np.trace(C) / len(C)), -whiten)
+            for C in (X.T @ X, Y.T @ Y)
+        )
+        aim = left @ W0 @ right
+    np.testing.assert_allclose(much.map, aim, atol=1e-7)
+
+
+def test_directions_that_no_pair_has_shown_go_where_the_given_map_sends_them():
+    """Of all maps of least error, a little shrinking finds the one closest to the given map."""
+    X, Y = some_pairs(n=3, d_x=6, d_y=6)
+    W0 = a_turn(6, 6)
+    found = pl.align(X, Y, toward=(W0, 1e-7))
+    assert found.error == pytest.approx(pl.align(X, Y).error, rel=1e-6)
+    U, _, Vt = np.linalg.svd(X.T @ Y)
+    shown, free = U[:, :3] @ Vt[:3], (U[:, 3:], Vt[3:])
+    rng = np.random.default_rng(0)
+    rivals = (shown + free[0] @ ortho_group.rvs(3, random_state=rng) @ free[1] for _ in range(500))
+    closest = min(np.linalg.norm(rival - W0) for rival in rivals)
+    assert np.linalg.norm(found.map - W0) <= closest + 1e-6
+
+
+def test_it_is_the_most_probable_turn_under_a_matrix_langevin_prior():
+    """Posterior of turns and mirrorings of the plane, on a fine grid, from the two densities."""
+    rng = np.random.default_rng(0)
+    angles = np.linspace(0, 2 * np.pi, 200_001)
+    cos, sin = np.cos(angles), np.sin(angles)
+    circle = np.array([[cos, sin], [-sin, cos]]), np.array([[cos, sin], [sin, -cos]])
+    maps = np.concatenate(circle, axis=2).transpose(2, 0, 1)
+    tau, kappa, W0 = 0.7, 9.0, a_turn(2, 2)
+    X = rng.standard_normal((6, 2))
+    Y = X @ a_turn(2, 2, seed=5) + tau * rng.standard_normal((6, 2))
+    residuals = np.sum((X @ maps - Y) ** 2, axis=(1, 2))
+    log_posterior = -residuals / (2 * tau**2) + kappa * np.einsum("ij,kij->k", W0, maps)
+    most = maps[np.argmax(log_posterior)]
+    share = kappa * tau**2 / np.linalg.norm(X.T @ Y, 2)
+    assert np.linalg.norm(most - pl.align(X, Y).map) > 0.1  # the prior has something to say
+    np.testing.assert_allclose(pl.align(X, Y, toward=(W0, share)).map, most, atol=1e-4)
+
+
+def test_shrinking_towards_the_truth_helps_where_pairs_are_few():
+    rng = np.random.default_rng(0)
+    truth = a_turn(20, 20)
+    X = rng.standard_normal((15, 20))
+    Y = X @ truth + 0.5 * rng.standard_normal((15, 20))
+    near = polar(truth + 0.05 * rng.standard_normal((20, 20)))[0]
+    many = rng.standard_normal((60, 20))
+    earlier = pl.align(many, many @ near)
+    away = [
+        np.linalg.norm(pl.align(X, Y, toward=toward).map - truth)
+        for toward in (None, (near, 0.1), (earlier, 0.1))
+    ]
+    assert away[1] < 0.6 * away[0]
+    assert away[2] < 0.6 * away[0]
+
+
+def test_float32_is_shrunk_alike():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30_000, 6)).astype(np.float32)
+    for noise in (0.01, 1.0):  # far below and above where float64 takes over
+        Y = (X @ a_turn(6, 6) + noise * rng.standard_normal((30_000, 6))).astype(np.float32)
+        narrow, wide = (
+            pl.align(x, y, toward=(np.eye(6), 0.1))
+            for x, y in ((X, Y), (X.astype(float), Y.astype(float)))
+        )
+        assert narrow.error == pytest.approx(wide.error, rel=1e-6)
+        np.testing.assert_allclose(narrow.map, wide.map, atol=1e-6)
+        assert narrow.toward == 0.1
+
+
+@pytest.mark.parametrize(
+    ("toward", "message"),
+    [
+        (np.eye(4), "toward is no pair"),
+        (0.1, "toward is no pair"),
+        (
+            (np.eye(3), 0.1),
+            r"toward's map has shape \(3, 3\); expected \(d_x, d_y\), here \(4, 4\)",
+        ),
+        ((2 * np.eye(4), 0.1), "toward's map is no isometry.*polar"),
+        ((np.full((4, 4), np.nan), 0.1), "toward's map has NaN"),
+        ((np.eye(4), -0.1), "toward has the share -0.1; expected a number, 0 or more"),
+        ((np.eye(4), np.inf), "share inf"),
+        ((np.eye(4), np.nan), "share nan"),
+        ((np.eye(4), "much"), "share 'much'"),
+    ],
+)
+def test_what_cannot_be_shrunk_to_is_refused(toward, message):
     X, Y = some_pairs()
-    with pytest.raises(ValueError, match='whiten is "auto", but moments cannot hold out pairs'):
-        pl.align(pl.Moments.from_arrays(X, Y), whiten="auto")
-    with pytest.raises(ValueError, match="whiten is 'Auto'; expected \"auto\", or a number"):
-        pl.align(X, Y, whiten="Auto")
-    Y[91, 2] = np.nan
-    with pytest.raises(ValueError, match=r"Y \(target\) has NaN in row 91, column 2"):
-        pl.align(X, Y, whiten="auto")
+    for sides in ((X, Y), (pl.Moments.from_arrays(X, Y),)):
+        with pytest.raises((TypeError, ValueError), match=message):
+            pl.align(*sides, toward=toward)

@@ -25,7 +25,6 @@ def some_pairs():
     [
         pl.ProcrustesAligner(),
         pl.ProcrustesAligner(True, True, 0.2),
-        pl.ProcrustesAligner(True, False, "auto"),
     ]
 )
 def test_scikit_learns_own_checks(estimator, check):
@@ -40,11 +39,21 @@ def test_it_is_align():
     assert fitted.score(X, Y) == pytest.approx(-expected_error(expected, X, Y))
 
 
-def test_it_chooses_the_whitening_that_align_chooses():
+def test_shrinking_and_queries_are_aligns_too():
     X, Y = some_pairs()
-    fitted = pl.ProcrustesAligner(whiten="auto").fit(X, Y)
-    assert fitted.alignment_.whiten == pl.align(X, Y, whiten="auto").whiten
-    assert fitted.get_params()["whiten"] == "auto"
+    W0 = np.eye(4, 3)
+    fitted = pl.ProcrustesAligner(center=True, toward=(W0, 0.3)).fit(X, Y)
+    expected = pl.align(X, Y, center=True, toward=(W0, 0.3))
+    np.testing.assert_array_equal(fitted.query(X), expected.query(X))
+    assert not np.allclose(fitted.query(X), fitted.transform(X))
+    assert clone(fitted).get_params()["toward"][1] == 0.3
+
+
+def test_any_real_number_in_a_grid():
+    X, Y = some_pairs()
+    grid = {"whiten": np.linspace(0, 0.5, 3, dtype=np.float32), "center": np.array([False, True])}
+    search = GridSearchCV(pl.ProcrustesAligner(), grid, error_score="raise").fit(X, Y)
+    assert search.best_estimator_.alignment_.center
 
 
 def expected_error(alignment, X, Y):
@@ -54,7 +63,12 @@ def expected_error(alignment, X, Y):
 def test_clone_and_pickle():
     X, Y = some_pairs()
     fitted = pl.ProcrustesAligner(center=True).fit(X, Y)
-    assert clone(fitted).get_params() == {"center": True, "scale": False, "whiten": 0.0}
+    assert clone(fitted).get_params() == {
+        "center": True,
+        "scale": False,
+        "whiten": 0.0,
+        "toward": None,
+    }
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.transform(X), fitted.transform(X))
 

@@ -1,5 +1,6 @@
 """Moments: sums of outer products, which add."""
 
+import mmap
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import procrustes_lab as pl
+from procrustes_lab.core.sums import let_go
 
 
 def some_pairs(n=200, d_x=5, d_y=3, seed=0, mean=1.0):
@@ -264,6 +266,54 @@ def test_changes_of_a_private_map_are_kept(tmp_path):
     private[:] = X
     pl.Moments.from_arrays(private, Y)
     assert np.array_equal(private, X)
+
+
+@pytest.mark.parametrize("kind", ["anonymous", "private", "mode c", "/dev/zero"])
+def test_a_map_that_is_no_file_is_never_erased(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((3000, 8)), rng.standard_normal((3000, 8))
+    path = tmp_path / "X.bin"
+    path.write_bytes(bytes(X.nbytes))
+    if kind == "mode c":
+        side = np.memmap(path, X.dtype, "c", shape=X.shape)
+    elif kind == "/dev/zero":
+        with open("/dev/zero", "r+b", buffering=0) as zero:
+            pages = mmap.mmap(zero.fileno(), X.nbytes, mmap.MAP_PRIVATE)
+        side = np.frombuffer(pages, X.dtype).reshape(X.shape)
+    elif kind == "private":
+        with open(path, "r+b") as file:
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        side = np.frombuffer(pages, X.dtype).reshape(X.shape)
+    else:
+        side = np.ndarray(X.shape, X.dtype, mmap.mmap(-1, X.nbytes))
+    side[:] = X
+    expected = pl.align(X, Y).map
+    for _ in range(2):
+        for view in (side, side[:], side[::2], np.asarray(side)):
+            pl.align(view, Y[: len(view)], center=True)
+            pl.certify(view.astype(np.float32), Y[: len(view)])
+            pl.certify(view, Y[: len(view)])
+        np.testing.assert_allclose(pl.align(side, Y).map, expected, atol=1e-12)
+        np.testing.assert_array_equal(side, X)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "w+"])
+def test_maps_of_a_file_are_let_go_with_what_was_written(tmp_path, mode):
+    path = tmp_path / "rows.bin"
+    rows = np.random.default_rng(0).standard_normal((4000, 64))
+    rows.tofile(path)
+    mapped = np.memmap(path, rows.dtype, mode, shape=rows.shape)
+    if mode != "r":
+        mapped[:] = rows = 2 * rows
+    before = mapped_kilobytes()
+    let_go(np.asarray(mapped[10:]))
+    if before is not None:
+        assert before - mapped_kilobytes() > (0.9 * rows.nbytes / 1024 if mode != "r" else -100)
+    np.testing.assert_array_equal(mapped, rows)
+
+
+def test_they_print_in_a_line():
+    assert repr(pl.Moments.from_arrays(*some_pairs())) == "Moments of 200 pairs, 5 → 3 dimensions"
 
 
 def mapped_kilobytes():

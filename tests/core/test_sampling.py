@@ -9,7 +9,7 @@ from scipy import stats
 
 import procrustes_lab as pl
 from procrustes_lab.core import sampling
-from procrustes_lab.core.alignment import polar
+from procrustes_lab.core.polar import polar
 
 
 def unit_pairs(n=400, d_x=6, d_y=6, noise=0.4, seed=0):

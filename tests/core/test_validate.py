@@ -1,6 +1,9 @@
 """Bad input: each case raises one sentence that names the argument, what was found and expected."""
 
+from fractions import Fraction
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.sparse
 
@@ -110,10 +113,115 @@ def test_lists_matrices_views_and_foreign_byte_order_are_arrays_too():
         np.testing.assert_allclose(pl.align(same, Y).map, expected, atol=1e-14)
 
 
-@pytest.mark.parametrize("value", [-0.1, 0.6, np.nan, 2])
+@pytest.mark.parametrize("value", [-0.1, 0.6, np.nan, 2, "auto", None, np.array([0.1]), 1j])
 def test_whiten_out_of_range(value):
-    with pytest.raises(ValueError, match=r"whiten is .*expected \"auto\", or a number from 0"):
+    with pytest.raises(ValueError, match=r"whiten is .*expected a number from 0"):
         pl.align(GOOD, GOOD, whiten=value)
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(0.25), np.float64(0.25), Fraction(1, 4), np.float16(0.25)]
+)
+def test_any_real_number_will_do(value):
+    expected = pl.align(GOOD, GOOD[:, ::-1], whiten=0.25, toward=(np.eye(2), 0.25))
+    found = pl.align(GOOD, GOOD[:, ::-1], whiten=value, toward=(np.eye(2), value))
+    np.testing.assert_array_equal(found.map, expected.map)
+    assert (type(found.whiten), type(found.toward)) == (float, float)
+
+
+@pytest.mark.parametrize("option", ["center", "scale"])
+@pytest.mark.parametrize("value", ["no", "False", None, 0, np.ones(2)])
+def test_what_is_neither_true_nor_false(option, value):
+    with pytest.raises(TypeError, match=f"{option} is .*; expected True or False"):
+        pl.align(GOOD, GOOD, **{option: value})
+
+
+# What other libraries hold vectors in
+
+
+class Frame:
+    """What of a pandas data frame, or a series of vectors, counts here."""
+
+    class Index(list):
+        def equals(self, other):
+            return self == other
+
+    def __init__(self, values, index):
+        self.values, self.index = values, self.Index(index)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+def test_frames_whose_labels_differ_are_not_paired_by_position():
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((2, 6, 2))
+    labels = list("abcdef")
+    expected = pl.align(X, Y)
+    for left, right in ((Frame(X, labels), Frame(Y, labels)), (Frame(X, labels), Y)):
+        np.testing.assert_array_equal(pl.align(left, right).map, expected.map)
+    for others in (labels[::-1], list("abcdeg"), range(6)):
+        for function in (pl.align, pl.certify, pl.Moments.from_arrays, pl.ProcrustesAligner().fit):
+            with pytest.raises(ValueError, match=r"different indices.*Y\.loc\[X\.index\] joins"):
+                function(Frame(X, labels), Frame(Y, others))
+
+
+class Tensor:
+    """What of a torch tensor counts here: NumPy can read it only once it is detached."""
+
+    def __init__(self, values, dtype="torch.float32", state=""):
+        self.values, self.dtype, self.state = values, dtype, state
+
+    def detach(self):
+        return Tensor(self.values, self.dtype, self.state + "detached ")
+
+    def cpu(self):
+        return Tensor(self.values, self.dtype, self.state + "here ")
+
+    def float(self):
+        return Tensor(self.values, "torch.float32", self.state)
+
+    def __array__(self, dtype=None, copy=None):
+        if self.state != "detached here " or self.dtype == "torch.bfloat16":
+            raise RuntimeError(f"{self.dtype} {self.state}")
+        return np.asarray(self.values, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["torch.float32", "torch.bfloat16"])
+def test_tensors_are_taken_from_wherever_they_are(dtype):
+    expected = pl.align(GOOD, GOOD[:, ::-1])
+    found = pl.align(Tensor(GOOD, dtype), Tensor(GOOD[:, ::-1], dtype))
+    np.testing.assert_array_equal(found.map, expected.map)
+
+
+def columns_of_vectors(rows):
+    column = np.empty(len(rows), object)
+    column[:] = list(rows)
+    narrow = pa.array(rows.astype(np.float32).tolist(), pa.list_(pa.float32(), rows.shape[1]))
+    return {
+        "object column": column,
+        "object column of lists": np.array([None, *rows.tolist()], object)[1:],
+        "data frame of one column": column[:, None],
+        "Arrow lists": pa.array(rows.tolist()),
+        "Arrow lists of a fixed size": narrow,
+        "chunked Arrow": pa.chunked_array([narrow[:2], narrow[2:]]),
+    }
+
+
+@pytest.mark.parametrize("kind", columns_of_vectors(GOOD))
+def test_columns_of_vectors_are_matrices(kind):
+    column = columns_of_vectors(GOOD)[kind]
+    expected = pl.align(GOOD, GOOD[:, ::-1])
+    np.testing.assert_allclose(pl.align(column, GOOD[:, ::-1]).map, expected.map, atol=1e-15)
+    np.testing.assert_array_equal(expected.apply(column), expected.apply(GOOD))
+
+
+def test_columns_with_holes_are_refused():
+    holes = pa.array([[1.0, 2.0], None, [3.0, 4.0], None])
+    with pytest.raises(TypeError, match=r"X \(source\) has None .* in row 1, and 2 such rows"):
+        pl.align(holes, GOOD[:4])
+    with pytest.raises(ValueError, match=r"X \(source\) has rows of different lengths"):
+        pl.align(pa.array([[1.0, 2.0], [3.0]]), GOOD[:2])
 
 
 def test_moments_and_arrays_do_not_mix():

@@ -29,7 +29,7 @@ def test_its_file_is_plain(adapter, tmp_path):
     adapter.save(tmp_path / "adapter.npz")
     with np.load(tmp_path / "adapter.npz", allow_pickle=False) as file:
         assert {name: file[name].item() for name in ("format", "direction", "n")} == {
-            "format": 1,
+            "format": 2,
             "direction": "new → old",
             "n": 30,
         }

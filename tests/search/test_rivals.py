@@ -6,7 +6,7 @@ from scipy.stats import ortho_group
 from sklearn.linear_model import LinearRegression, Ridge
 
 import procrustes_lab as pl
-from procrustes_lab.search import rivals
+from procrustes_lab.search import retrieval, rivals
 
 
 def some_pairs(n=200, d_x=6, d_y=6, seed=0, noise=0.3):
@@ -74,9 +74,9 @@ def test_choice_is_made_by_held_out_pairs():
     np.testing.assert_array_equal(chosen, rivals.least_squares(X, Y))
 
 
-def test_whiten_auto_is_aligns():
+def test_whiten_auto_is_the_whitening_that_held_out_pairs_choose():
     X, Y = some_pairs()
-    expected = pl.align(X, Y, whiten="auto").map
+    expected = pl.align(X, Y, whiten=chosen_whitening(X, Y)).map
     np.testing.assert_array_equal(rivals.RIVALS["whiten auto"]().fit(X, Y).map, expected)
 
 
@@ -100,3 +100,52 @@ def test_bootstrap_interval_covers_the_mean():
         low, high = rivals.bootstrap_interval(rng.exponential(size=200), rng, draws=300)
         covered += low <= 1.0 <= high
     assert 0.90 <= covered / 400 <= 0.98
+
+
+def chosen_whitening(X, Y, center=False):
+    candidates = [rivals.whitened(beta) for beta in rivals.WHITENINGS]
+    return rivals.WHITENINGS[rivals.best(candidates, X, Y, center=center)]
+
+
+def pairs_with_a_private_part(spread, seed, n=2500):
+    """Six shared directions of variance near 1, a hundred private ones of the given spread."""
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal((n, 6))
+    X, Y = (
+        np.hstack(
+            [shared + 0.3 * rng.standard_normal((n, 6)), spread * rng.standard_normal((n, 100))]
+        )
+        for _ in range(2)
+    )
+    return X, Y[:, ::-1]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("center", [False, True])
+def test_held_out_pairs_choose_the_whitening(center, seed):
+    """Strong directions that are not shared drown the others; weak ones should stay weak."""
+    X, Y = pairs_with_a_private_part(3.0, seed)
+    assert chosen_whitening(X, Y, center) > 0
+    X, Y = pairs_with_a_private_part(0.3, seed)
+    assert chosen_whitening(X, Y, center) == 0
+
+
+def test_the_smaller_of_whitenings_that_tie_is_chosen():
+    X, Y = some_pairs(d_x=1, d_y=1)  # one direction leaves nothing to reweight
+    assert chosen_whitening(X, Y) == 0
+
+
+def test_a_chosen_whitening_sees_neither_turn_nor_unit():
+    X, Y = pairs_with_a_private_part(3.0, 0, n=600)
+    turned = X @ ortho_group.rvs(106, random_state=1)
+    assert chosen_whitening(1e150 * turned, 1e-150 * Y) == chosen_whitening(X, Y) > 0
+
+
+def test_only_so_many_pairs_choose(monkeypatch):
+    monkeypatch.setattr(rivals, "TRIAL", 300)
+    searched = []
+    monkeypatch.setattr(
+        rivals, "ranks", lambda Q, D, own: searched.append(D.shape) or retrieval.ranks(Q, D, own)
+    )
+    chosen_whitening(*pairs_with_a_private_part(3.0, 0))
+    assert set(searched) == {(300, 106)}

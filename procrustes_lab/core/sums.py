@@ -1,0 +1,186 @@
+"""Products of paired rows, block by block: in which type, in what units, and from where."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
+
+Matrix = NDArray[np.float64]
+Real = type[np.floating[Any]]
+Scales = tuple[float, float]
+
+BLOCK_BYTES = 2**25
+"""Size of a block of rows of one side, as float64."""
+
+
+class Cross(NamedTuple):
+    """XᵀY and both energies, of n rows divided by the scales."""
+
+    n: int
+    xy: Matrix
+    source_energy: float
+    target_energy: float
+    source_scale: float = 1.0
+    target_scale: float = 1.0
+
+    @property
+    def energy(self) -> float:
+        """Mean squared length of a source row plus that of a target row."""
+        source, target = self.source_energy / self.n, self.target_energy / self.n
+        return source * self.source_scale**2 + target * self.target_scale**2
+
+
+# Overflow while summing is no error: `scales` sees it in the sums and mends it.
+@np.errstate(all="ignore")
+def cross_of(
+    X: Embeddings,
+    Y: Embeddings,
+    dtype: Real = np.float64,
+    names: tuple[str, str] = (SOURCE, TARGET),
+) -> Cross:
+    """Cross product and energies of checked arrays: a third of the work of all moments.
+
+    Raises
+    ------
+    ValueError
+        If either side holds NaN or infinity; the message calls them by `names`.
+    """
+    cross = _sum_cross(X, Y, dtype, (1.0, 1.0))
+    units = scales(X, Y, cross, dtype, names)
+    return cross if units == (1.0, 1.0) else _sum_cross(X, Y, dtype, units)
+
+
+def _sum_cross(X: Embeddings, Y: Embeddings, dtype: Real, units: Scales) -> Cross:
+    xy, source, target = np.zeros((X.shape[1], Y.shape[1])), 0.0, 0.0
+    for x, y in _blocks(X, Y, dtype, units):
+        xy += x.T @ y
+        source += float(np.vecdot(x, x).sum(dtype=np.float64))
+        target += float(np.vecdot(y, y).sum(dtype=np.float64))
+    return Cross(len(X), xy, source, target, *units)
+
+
+def second_moments(
+    X: Embeddings, Y: Embeddings, dtype: Real, units: Scales, about_mean: bool
+) -> tuple[Matrix, Matrix, Matrix, Matrix, Matrix, Matrix, Matrix]:
+    """Means of both sides, what float64 leaves out of them, and the three scatters."""
+    n, d_x, d_y = len(X), X.shape[1], Y.shape[1]
+    xx, xy, yy = np.zeros((d_x, d_x)), np.zeros((d_x, d_y)), np.zeros((d_y, d_y))
+    sum_x, sum_y = np.zeros(d_x), np.zeros(d_y)
+    shift_x, shift_y = np.zeros(d_x, dtype), np.zeros(d_y, dtype)
+    if about_mean:
+        first_x, first_y = next(_blocks(X[:4096], Y[:4096], dtype, units))
+        shift_x, shift_y = _dominant_mean(first_x), _dominant_mean(first_y)
+    shifted = bool(shift_x.any() or shift_y.any())
+    for x, y in _blocks(X, Y, dtype, units, whole=not shifted):
+        if about_mean:
+            x = x - shift_x if shift_x.any() else x
+            y = y - shift_y if shift_y.any() else y
+            sum_x += x.sum(axis=0, dtype=np.float64)
+            sum_y += y.sum(axis=0, dtype=np.float64)
+        xx += x.T @ x
+        xy += x.T @ y
+        yy += y.T @ y
+    mean_x, mean_y = sum_x / n, sum_y / n
+    whole_x, rest_x = two_sum(np.asarray(shift_x, np.float64), mean_x)
+    whole_y, rest_y = two_sum(np.asarray(shift_y, np.float64), mean_y)
+    xx -= n * np.outer(mean_x, mean_x)
+    xy -= n * np.outer(mean_x, mean_y)
+    yy -= n * np.outer(mean_y, mean_y)
+    return whole_x, whole_y, rest_x, rest_y, xx, xy, yy
+
+
+def product_type(X: Embeddings, Y: Embeddings) -> Real:
+    """Type in which to multiply first: float32 if the data is, and many blocks average its error.
+
+    The relative error of the summed products is then near 4e-9; who subtracts them must
+    check that enough is left, and multiply in float64 if not.
+    """
+    narrow = max(X.dtype.itemsize, Y.dtype.itemsize) <= 4
+    return np.float32 if narrow and len(X) >= 20_000 else np.float64
+
+
+def _blocks(
+    X: Embeddings, Y: Embeddings, dtype: Real, units: Scales, whole: bool = True
+) -> Iterator[tuple[Embeddings, Embeddings]]:
+    """Yield blocks of rows of both sides as `dtype`, divided by the units.
+
+    Rows in memory that need no conversion come as they are, and in one block if `whole`:
+    products of whole arrays are a little faster.
+    """
+    # Sums inside a float32 product are kept short; float64 then adds the blocks.
+    rows = (
+        512 if dtype is np.float32 else max(512, BLOCK_BYTES // (8 * max(X.shape[1], Y.shape[1])))
+    )
+    if whole and dtype is np.float64 and units == (1.0, 1.0) and _is_plain(X) and _is_plain(Y):
+        rows = len(X)
+    for start in range(0, len(X), rows):
+        x = X[start : start + rows].astype(dtype, copy=False)
+        y = Y[start : start + rows].astype(dtype, copy=False)
+        yield (
+            x if units[0] == 1.0 else x / dtype(units[0]),
+            y if units[1] == 1.0 else y / dtype(units[1]),
+        )
+        let_go(X)
+        let_go(Y)
+
+
+def _is_plain(array: Embeddings) -> bool:
+    """Whether BLAS can read the array where it is, and that is no file."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    in_memory = owner is None or isinstance(owner, bytes | bytearray | memoryview)
+    return bool(array.dtype == np.float64 and array.flags.c_contiguous and in_memory)
+
+
+def let_go(array: Embeddings) -> None:
+    """Give back the memory of a mapped file's pages; they are read again when they are needed.
+
+    Only of a `numpy.memmap` of a regular file, opened "r", "r+" or "w+": pages of a private or
+    anonymous map live nowhere else, and would be lost.
+    """
+    owner: Any = array
+    of_file = False
+    while isinstance(owner, np.ndarray):
+        if isinstance(owner, np.memmap):
+            shared = owner.mode in ("r", "r+", "w+")
+            of_file = shared and bool(owner.filename) and os.path.isfile(str(owner.filename))
+        owner = owner.base
+    if of_file and isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
+def two_sum(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
+    """Return a + b, rounded, and what rounding left out (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _dominant_mean(block: Embeddings) -> Embeddings:
+    """Return the mean of the columns that are nearly constant, zeros for the others: the shift."""
+    mean: Embeddings = block.mean(axis=0)
+    dominates = len(block) * mean**2 > 0.99 * np.einsum("ij,ij->j", block, block)
+    return np.where(dominates, mean, mean.dtype.type(0))
+
+
+def scales(
+    X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: tuple[str, str]
+) -> Scales:
+    """Return the powers of two that bring the squares of each side into range; 1 if they are."""
+    low, high = (1e-16, 1e32) if dtype is np.float32 else (1e-200, 1e200)
+    found = [1.0, 1.0]
+    energies = cross.source_energy, cross.target_energy
+    for side, (array, energy, name) in enumerate(zip((X, Y), energies, names, strict=True)):
+        if not low < energy < high:
+            reject_nonfinite(array, name)
+            largest = max(float(array.max()), -float(array.min()))
+            found[side] = 2.0 ** (np.frexp(largest)[1] - 1) if largest else 1.0
+    return found[0], found[1]
