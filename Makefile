@@ -4,7 +4,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run report check test lab refresh clean
+.PHONY: help run report check test lab docs refresh clean
 
 help:
 	@echo "make run      execute every notebook and check its claims: build/index.html"
@@ -12,6 +12,7 @@ help:
 	@echo "make check    format, lint, types, rooms, and all tests but the notebooks"
 	@echo "make test     run the tests, and the notebooks against their committed outputs"
 	@echo "make lab      open the notebooks in JupyterLab"
+	@echo "make docs     build the site from the committed outputs: build/docs/index.html"
 	@echo "make refresh  execute the notebooks in place and rewrite figures/"
 	@echo "make clean    remove what the others made, except .venv"
 
@@ -24,6 +25,10 @@ report: .venv/.lab
 
 lab: .venv/.lab
 	@$(BIN)/python -m jupyterlab notebooks
+
+docs: .venv/.docs
+	@$(BIN)/python docs/build.py build/docs
+	@echo "Look at build/docs/index.html"
 
 refresh: .venv/.lab
 	@$(BIN)/procrustes-lab refresh
@@ -53,7 +58,7 @@ clean:
 		xargs -0 rm -rf
 
 # The installed packages are those of pyproject.toml, at the versions of constraints.txt.
-.venv/.lab .venv/.test: .venv/.%: pyproject.toml constraints.txt | $(BIN)/pip
+.venv/.docs .venv/.lab .venv/.test: .venv/.%: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing packages into .venv (a few minutes the first time)"
 	@$(PIP) install --constraint constraints.txt --editable '.[$*]'
 	@touch $@

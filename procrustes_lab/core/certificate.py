@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dpstrf
 
-from . import lens
+from . import bounds, lens
 from .moments import Moments, moments_of
 from .polar import polar
 from .sums import Matrix, product_type
@@ -49,6 +49,9 @@ class Certificate:
         √(2 max(d_x, d_y)) δ: T1, Maystre et al. (2025), arXiv:2510.13406.
     rank_aware : float
         √min(n, d_x + d_y) δ: T1′, the same with the rank counted better.
+    spectrum_aware : float
+        The largest error of any pair with these singular values and this δ (T8): at most `theorem`
+        and `energy`.
     lipschitz : float
         2ε² / σ² / n, where σ is the least singular value of XW + Y, W the best map and the
         narrower side padded with zeros (T3): linear in ε as long as σ is. Follows from
@@ -73,12 +76,13 @@ class Certificate:
     upper: float
     theorem: float
     rank_aware: float
+    spectrum_aware: float
     lipschitz: float
     floor: float
     resolution: float
 
     def __repr__(self) -> str:
-        lines = (f"  {name:<11}{value:>10}   {meaning}" for name, value, meaning in self._summary())
+        lines = (f"  {name:<14}{value:>11}   {meaning}" for name, value, meaning in self._summary())
         return "\n".join([self._title(), *lines])
 
     def _repr_html_(self) -> str:
@@ -99,13 +103,13 @@ class Certificate:
 
     @property
     def best_upper(self) -> float:
-        """The least of all upper bounds on `error`: `upper` or `lipschitz`.
+        """The least of all upper bounds on `error`: `upper`, `spectrum_aware` or `lipschitz`.
 
         The others are never less than `upper`. D has at most min(n, d_x + d_y) nonzero
         eigenvalues, so Δ = ‖D‖_* ≤ √min(n, d_x + d_y) ε by the Cauchy–Schwarz inequality, which
         is `rank_aware`; and d_x + d_y ≤ 2 max(d_x, d_y), which makes it at most `theorem`.
         """
-        return min(self.upper, self.lipschitz)
+        return min(self.upper, self.spectrum_aware, self.lipschitz)
 
     def _title(self) -> str:
         return (
@@ -126,6 +130,7 @@ class Certificate:
             ("floor", f"{self.floor:.4g}", "nor less than this (T4)"),
             ("rank_aware", f"{self.rank_aware:.4g}", "nor more than this (T1′, from delta alone)"),
             ("theorem", f"{self.theorem:.4g}", "nor this (T1, the paper's bound)"),
+            ("spectrum_aware", f"{self.spectrum_aware:.4g}", "nor this (T8, delta and spectra)"),
             ("lipschitz", f"{self.lipschitz:.4g}", "nor this (T3, if well conditioned)"),
         ]
 
@@ -253,11 +258,10 @@ def _measure(
     squared, nuclear = float(np.vdot(eigenvalues, eigenvalues)), float(np.abs(eigenvalues).sum())
     energy, error = float(np.vdot(x, x) + np.vdot(y, y)), float(np.vdot(P, P))
     xx, yy, ss = X.T @ X, Y.T @ Y, S.T @ S
-    spectra = [np.maximum(np.linalg.eigvalsh(a), 0.0) for a in (xx, yy, ss)]
+    spectra = [np.sqrt(np.maximum(np.linalg.eigvalsh(a), 0.0)) for a in (xx, yy, ss)]
     least, most = spectra[2][0], spectra[2][-1]
-    largest = (np.sqrt(spectra[0][-1]) + np.sqrt(spectra[1][-1])) ** 2
-    delta = np.sqrt(squared)
-    singular = least <= len(ss) * EPSILON * most
+    singular = least**2 <= len(ss) * EPSILON * most**2
+    delta = float(np.sqrt(squared))
 
     # Rounding must not print a bound on the wrong side of the error; a real violation may.
     # The lower side of the lens is vertical at its tip, so there it takes on more of it.
@@ -265,11 +269,17 @@ def _measure(
     root = np.sqrt(max((energy - nuclear) * (energy + nuclear), 0.0))
     steep = min(np.sqrt(2 * energy * slack), energy * slack / root if root else np.inf)
     lower = _at_most(float(lens.lower(nuclear, energy)), error, slack + steep)
-    floor = _at_most(squared / largest if largest else 0.0, error, slack)
+    floor = _at_most(bounds.floor(delta, spectra[0][-1], spectra[1][-1]), error, slack)
     upper = -_at_most(-nuclear, -error, slack)
-    rank_aware = -_at_most(-np.sqrt(min(n, d_x + d_y)) * delta, -upper, slack)
-    theorem = -_at_most(-np.sqrt(2 * max(d_x, d_y)) * delta, -rank_aware, slack)
-    lipschitz = np.inf if singular else -_at_most(-2 * squared / least, -error, slack)
+    rank_aware = -_at_most(-bounds.rank_aware(delta, n, d_x, d_y), -upper, slack)
+    theorem = -_at_most(-bounds.theorem(delta, d_x, d_y), -rank_aware, slack)
+    spectrum_aware, next_one = (
+        bounds.spectrum_aware(spectra[0], spectra[1], float(np.sqrt(squared + more)))
+        for more in (0.0, slack * energy)
+    )
+    steep = next_one - spectrum_aware
+    spectrum_aware = min(-_at_most(-spectrum_aware, -error, slack + steep), theorem)
+    lipschitz = -_at_most(-bounds.lipschitz(delta, 0.0 if singular else least), -error, slack)
 
     grams = float(np.vdot(xx, xx) + np.vdot(yy, yy))
     root_square = np.sqrt(of_square * grams)
@@ -277,8 +287,9 @@ def _measure(
     if root_square:
         resolution += root_square * (root_square / max(delta, root_square))
 
-    values = (energy, delta, nuclear, error, lower, upper, theorem, rank_aware, lipschitz, floor)
-    per_object = (float(value / n * unit**2) for value in (*values, resolution))
+    measured = (energy, delta, nuclear, error, lower, upper)
+    others = (theorem, rank_aware, spectrum_aware, lipschitz, floor, resolution)
+    per_object = (float(value / n * unit**2) for value in (*measured, *others))
     certificate = Certificate(n, d_x, d_y, method, *per_object)
     left = min(error / energy, squared / grams) if grams else 1.0
     return certificate, left

@@ -1,17 +1,16 @@
 """Pairs of embedding sets whose place in the theory is known, and random pairs that fill the rest.
 
 Write G = XXᵀ, H = YYᵀ, ε = ‖G − H‖_F, Δ = ‖G − H‖_* (nuclear norm), t = ‖X‖_F² + ‖Y‖_F² and p for
-the Procrustes distance. Every function returns ``(X, Y)``, float64, one object a row. The three
-bounds attained here:
-
-- T1: p² ≤ √(2d)·ε with d the larger dimension; T1′: p² ≤ √min(n, d_x + d_y)·ε;
-- the lens T2: t − √(t² − Δ²) ≤ p² ≤ Δ.
+the Procrustes distance. Every function returns ``(X, Y)``, float64, one object a row. Bounds
+attained here: T1, p² ≤ √(2d)·ε with d the larger dimension; T1′, p² ≤ √min(n, d_x + d_y)·ε; T8, the
+largest p² of given singular values and ε; and the lens T2, t − √(t² − Δ²) ≤ p² ≤ Δ.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import hadamard
 
 Array = NDArray[np.float64]
 Pair = tuple[Array, Array]
@@ -47,6 +46,81 @@ def extremal(n: int, source_dim: int, target_dim: int, epsilon: float = 1.0) -> 
     X, Y = np.zeros((n, source_dim)), np.zeros((n, target_dim))
     X[range(source_rank), range(source_rank)] = length
     Y[range(source_rank, source_rank + target_rank), range(target_rank)] = length
+    return X, Y
+
+
+def spectral(source: ArrayLike, target: ArrayLike, epsilon: float) -> Pair:
+    """Attain T8: of all pairs with these singular values and this ε, one with the largest p².
+
+    Axis i of X has length x_i and axis i of Y length y_i, both sorted, in orthogonal planes. The
+    axes with the smallest products turn by a right angle, the next by part of one, the rest not.
+
+    Parameters
+    ----------
+    source, target : array (d,)
+        Singular values of X and of Y.
+    epsilon : float
+        ‖G − H‖_F, between the least and the most that these spectra allow: ε² from
+        Σ(x_i² − y_i²)² to Σ(x_i⁴ + y_i⁴).
+
+    Returns
+    -------
+    X, Y : arrays (2d, d)
+
+    Raises
+    ------
+    ValueError
+        If no pair with these singular values has that ε.
+    """
+    x, y = np.sort(np.asarray(source, float)), np.sort(np.asarray(target, float))
+    least, most = np.sum((x**2 - y**2) ** 2), np.sum(x**4 + y**4)
+    if not least <= epsilon**2 * (1 + 1e-12) <= most * (1 + 2e-12):
+        raise ValueError(
+            f"epsilon is {epsilon}, expected {np.sqrt(least):.6g} to {np.sqrt(most):.6g}: "
+            "these singular values allow no other"
+        )
+    squares = (x * y) ** 2
+    before = np.cumsum(squares) - squares
+    spent = np.clip((epsilon**2 - least) / 2 - before, 0.0, squares)
+    sine = np.sqrt(spent / np.where(squares > 0.0, squares, 1.0))
+    X = np.vstack([np.diag(x), np.zeros((x.size, x.size))])
+    return X, np.vstack([np.diag(y * np.sqrt(1.0 - sine**2)), np.diag(y * sine)])
+
+
+def unit_extremal(n: int, dim: int) -> Pair:
+    """Attain T1 with unit rows: the real Fourier basis of n points, split between the sides.
+
+    The cosine and the sine of a frequency have squares that sum to 1 at every point; the constant
+    and, for even n, the alternating column have constant squares. So each side is a tight frame
+    of unit vectors: G = (n/d)P, H = (n/d)P′ with orthogonal projections P and P′, PP′ = 0.
+
+    Parameters
+    ----------
+    n, dim : int
+        Objects and dimension d, n ≥ 2d; n even unless d is.
+
+    Returns
+    -------
+    X, Y : arrays (n, dim), every row of length 1
+
+    Raises
+    ------
+    ValueError
+        If the basis cannot be split.
+    """
+    if n < 2 * dim or (n % 2 and dim % 2):
+        raise ValueError(f"n = {n} points for d = {dim}: choose n ≥ 2d, and even unless d is")
+    at = np.arange(n)
+    phase = 2 * np.pi * np.outer(at, np.arange(1, (n + 1) // 2)) / n
+    waves = np.sqrt(2) * np.stack([np.cos(phase), np.sin(phase)], axis=2).reshape(n, -1)
+    constant, alternating = np.ones((n, 1)), np.where(at % 2, -1.0, 1.0)[:, None]
+    if dim % 2:
+        sides = [constant, waves[:, : dim - 1]], [alternating, waves[:, dim - 1 : 2 * dim - 2]]
+    elif n >= 2 * dim + 1:
+        sides = [waves[:, :dim]], [waves[:, dim : 2 * dim]]
+    else:
+        sides = [waves[:, :dim]], [constant, alternating, waves[:, dim:]]
+    X, Y = (np.hstack(side) / np.sqrt(dim) for side in sides)
     return X, Y
 
 
@@ -101,13 +175,37 @@ def at(x: float, y: float) -> Pair:
     ValueError
         If the point is outside the lens, where no pair can be.
     """
-    if not 0.0 <= y <= x <= 1.0 or x**2 + (1.0 - y) ** 2 > 1.0 + 1e-12:
-        raise ValueError(
-            f"(x, y) = ({x}, {y}) is outside the lens: choose 1 − √(1 − x²) ≤ y ≤ x ≤ 1"
-        )
-    theta = 2.0 * np.arctan2(y, x)
-    turned = min(1.0, x / np.sin(theta)) if theta > 0.0 else 0.0
+    theta, turned = _chord(x, y)
     return tilted([theta, 0.0], [turned / 2.0, (1.0 - turned) / 2.0])
+
+
+def unit_at(x: float, y: float) -> Pair:
+    """Place a pair of unit rows at a given point (Δ/t, p²/t) of the lens.
+
+    The columns are Walsh functions, ±1 everywhere, times lengths: a row's squared length is the
+    sum of the columns' weights. One column is shared and two turn by θ, in planes (1, 2) and
+    (4, 7), to opposite sides: as 1·2 = 4·7, what one adds to a row's length the other takes.
+
+    Parameters
+    ----------
+    x, y : float
+        A point with 1 − √(1 − x²) ≤ y ≤ x ≤ 1.
+
+    Returns
+    -------
+    X, Y : arrays (8, 3), every row of length 1
+
+    Raises
+    ------
+    ValueError
+        If the point is outside the lens, where no pair can be.
+    """
+    theta, turned = _chord(x, y)
+    walsh = hadamard(8).astype(float)
+    lengths = np.sqrt([1.0 - turned, turned / 2.0, turned / 2.0])
+    X, fresh = walsh[:, [0, 1, 4]] * lengths, walsh[:, [0, 2, 7]] * lengths
+    angles = theta * np.array([0.0, 1.0, -1.0])
+    return X, X * np.cos(angles) + fresh * np.sin(angles)
 
 
 def rank_one(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
@@ -219,6 +317,16 @@ def random_pair(rng: np.random.Generator, largest: int = 12) -> tuple[str, Array
     name = str(rng.choice(list(FAMILIES)))
     n, source_dim, target_dim = (int(size) for size in rng.integers(1, largest + 1, 3))
     return name, *FAMILIES[name](n, source_dim, target_dim, rng)
+
+
+def _chord(x: float, y: float) -> tuple[float, float]:
+    """Where the ray through (x, y) leaves the lens: the angle, and the share of it to the point."""
+    if not 0.0 <= y <= x <= 1.0 or x**2 + (1.0 - y) ** 2 > 1.0 + 1e-12:
+        raise ValueError(
+            f"(x, y) = ({x}, {y}) is outside the lens: choose 1 − √(1 − x²) ≤ y ≤ x ≤ 1"
+        )
+    theta = float(2.0 * np.arctan2(y, x))
+    return theta, min(1.0, x / np.sin(theta)) if theta > 0.0 else 0.0
 
 
 def _orthonormal(rows: int, columns: int, rng: np.random.Generator) -> Array:

@@ -42,6 +42,8 @@ def assert_ordered(c):
     values = [getattr(c, name) for name in CHAIN]
     assert all(a <= b for a, b in pairwise(values)), c
     assert c.floor <= c.error <= c.lipschitz, c
+    assert c.error <= c.spectrum_aware <= c.theorem, c
+    assert c.spectrum_aware <= c.energy * (1 + 1e-12), c
 
 
 @st.composite
@@ -166,7 +168,7 @@ def test_every_value_is_homogeneous_of_degree_two(factor):
     X, Y = rng.standard_normal((500, 4)), rng.standard_normal((500, 3))
     for certify in (pl.certify, lambda *a: pl.certify(pl.Moments.from_arrays(*a))):
         plain, scaled = certify(X, Y), certify(factor * X, factor * Y)
-        for name in [*CHAIN, "energy", "delta", "nuclear", "floor", "lipschitz"]:
+        for name in [*CHAIN, "energy", "delta", "nuclear", "floor", "lipschitz", "spectrum_aware"]:
             value = getattr(scaled, name) / factor / factor
             assert value == pytest.approx(getattr(plain, name), rel=1e-9)
 
@@ -251,7 +253,7 @@ def test_certificates_print_themselves():
 @given(pairs())
 def test_best_upper_is_the_least_of_all_upper_bounds(pair):
     c = pl.certify(*pair)
-    assert c.best_upper == min(c.upper, c.rank_aware, c.theorem, c.lipschitz)
+    assert c.best_upper == min(c.upper, c.spectrum_aware, c.theorem, c.lipschitz)
     assert c.error <= c.best_upper
 
 
@@ -271,6 +273,6 @@ def test_no_scale_falls_between_the_safe_ranges(exponent):
     X, Y = rng.standard_normal((20_000, 40)), rng.standard_normal((20_000, 40))
     factor = 10.0**exponent
     plain, scaled = pl.certify(X, Y), pl.certify(factor * X, factor * Y)
-    for name in [*CHAIN, "energy", "delta", "nuclear", "floor", "lipschitz"]:
+    for name in [*CHAIN, "energy", "delta", "nuclear", "floor", "lipschitz", "spectrum_aware"]:
         value = getattr(scaled, name) / factor / factor
         assert value == pytest.approx(getattr(plain, name), rel=1e-9)

@@ -141,3 +141,49 @@ def test_procrustes_distance_agrees_with_matrix_square_roots():
     fidelity = np.trace(scipy.linalg.sqrtm(root @ Y @ Y.T @ root).real)
     _, _, energy, squared = naive(X, Y)
     assert squared == pytest.approx(energy - 2 * fidelity, rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_spectral_pairs_have_their_spectra_and_discrepancy(share):
+    x, y = np.array([3.0, 1.0, 0.5, 0.0]), np.array([2.0, 2.0, 0.1, 0.4])
+    x, y = np.sort(x), np.sort(y)
+    least, most = np.sum((x**2 - y**2) ** 2), np.sum(x**4 + y**4)
+    epsilon = np.sqrt(least + share * (most - least))
+    X, Y = families.spectral(x, y, epsilon)
+    assert naive(X, Y)[0] == pytest.approx(epsilon)
+    for Z, lengths in ((X, x), (Y, y)):
+        assert np.sort(np.linalg.svd(Z, compute_uv=False)) == pytest.approx(lengths, abs=1e-12)
+
+
+@pytest.mark.parametrize("epsilon", [0.9, 2.7])
+def test_spectra_that_allow_no_such_discrepancy_are_refused(epsilon):
+    with pytest.raises(ValueError, match=r"expected 1 to 2\.64575"):
+        families.spectral([1.0, 1.0], [np.sqrt(2), 1.0], epsilon)
+
+
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (4, 2), (8, 4), (9, 4), (10, 4), (10, 5), (12, 5)])
+def test_unit_rows_attain_the_papers_bound_at_one_discrepancy(n, d):
+    X, Y = families.unit_extremal(n, d)
+    assert X.shape == Y.shape == (n, d)
+    for Z in (X, Y):
+        assert np.linalg.norm(Z, axis=1) == pytest.approx(np.ones(n))
+    discrepancy, _, energy, squared = naive(X, Y)
+    assert discrepancy / n == pytest.approx(np.sqrt(2 / d))
+    assert squared == pytest.approx(energy) == pytest.approx(np.sqrt(2 * d) * discrepancy)
+
+
+@pytest.mark.parametrize(("n", "d"), [(3, 2), (3, 1), (7, 3)])
+def test_points_that_cannot_be_split_are_refused(n, d):
+    with pytest.raises(ValueError, match="choose n ≥ 2d"):
+        families.unit_extremal(n, d)
+
+
+@pytest.mark.parametrize("x", [0.0, 0.2, 0.7, 1.0])
+def test_unit_rows_stand_everywhere_in_the_lens(x):
+    for y in np.linspace(1 - np.sqrt(1 - x * x), x, 5):
+        X, Y = families.unit_at(x, y)
+        assert lens_point(X, Y) == pytest.approx((x, y), abs=1e-7)
+        for Z in (X, Y):
+            assert np.linalg.norm(Z, axis=1) == pytest.approx(np.ones(8))
+    with pytest.raises(ValueError, match="outside the lens"):
+        families.unit_at(0.5, 0.6)

@@ -1,0 +1,279 @@
+"""Build the site: gather its pages from the whole project, and have Sphinx set them.
+
+``python docs/build.py build/docs`` writes the site there. What is computed here, and not written
+by hand: which notebooks use each name of the package, the command line's own help, the decisions
+of the report, and the ledger of claims, from the notebooks' committed outputs.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+import nbformat
+import yaml
+from nbformat import NotebookNode
+from play_data import play_data
+from sphinx.cmd.build import build_main
+
+import procrustes_lab
+from procrustes_lab.cli.main import cli
+from procrustes_lab.lab.claims import CLAIM_MIME, Claim
+from procrustes_lab.report.verdict import Decision
+
+ROOT = Path(__file__).resolve().parents[1]
+MATHJAX = Path(str(find_spec("mathjax").origin)).parent / "static" / "mathjax" / "es5"
+REPOSITORY = os.environ.get("REPOSITORY_URL", "").rstrip("/")
+
+PARTS = ("practice", "theory", "appendix")
+
+Notebooks = dict[str, NotebookNode]
+
+
+def main(output: Path) -> int:
+    """Build the site in `output`; return 0, or 1 if anything was missing or doubtful."""
+    work = output.parent / f".{output.name}"
+    source = work / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    ignored = shutil.ignore_patterns("build.py", "play_data.py", "__pycache__", "*.yaml")
+    shutil.copytree(ROOT / "docs", source, ignore=ignored)
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    pages = dict(
+        [
+            *api_pages(notebooks),
+            ("command_line.md", command_line()),
+            ("claims.md", ledger(notebooks)),
+            ("decisions.txt", decisions()),
+            *project_pages(),
+        ]
+    )
+    (source / "_static" / "play" / "data.js").write_text(play_data(), encoding="utf-8")
+    (source / "_static" / "mathjax").mkdir()
+    shutil.copy(MATHJAX / "tex-svg.js", source / "_static" / "mathjax")
+    (source / "notebooks").mkdir()
+    (source / "api").mkdir()
+    for name, text in pages.items():
+        (source / name).write_text(text, encoding="utf-8")
+    for page in source.glob("*.md"):
+        page.write_text(filled(page.read_text(encoding="utf-8"), notebooks), encoding="utf-8")
+    shutil.copytree(ROOT / "figures", source / "figures", ignore=_all_but_the_lens)
+    for name, notebook in notebooks.items():
+        nbformat.write(prepared(name, notebook), source / "notebooks" / f"{name}.ipynb")
+    options = ["-b", "html", "-q", "-W", "--keep-going", "-j", "2", "-d", str(work / "doctrees")]
+    return build_main([*options, str(source), str(output)])
+
+
+def title(notebook: NotebookNode) -> str:
+    """Return the heading that a notebook opens with."""
+    return notebook.cells[0].source.splitlines()[0].removeprefix("# ").strip()
+
+
+def prepared(name: str, notebook: NotebookNode) -> NotebookNode:
+    """Return a notebook whose links lead within the site, with places that the ledger links to."""
+    heading = title(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = linked(cell.source, "notebooks")
+            heading = next(iter(re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE)), heading)
+            continue
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if CLAIM_MIME in data:
+                data["text/html"] = f'<span id="{place(data[CLAIM_MIME])}"></span>' + "".join(
+                    data["text/html"]
+                )
+            if "text/markdown" in data:
+                data["text/markdown"] = linked("".join(data["text/markdown"]), "notebooks")
+        alt = re.sub(r"[$*`\\]", "", heading)
+        cell.metadata["mystnb"] = {"image": {"alt": f"Figure under the heading: {alt}"}}
+    return notebook
+
+
+def place(claim: dict[str, object]) -> str:
+    """Return the anchor of a claim in its notebook's page."""
+    return "claim-" + re.sub(r"\W+", "-", str(claim["id"])).strip("-")
+
+
+def linked(text: str, folder: str) -> str:
+    """Lead Markdown's relative links to this site where it has the page, else to the repository."""
+
+    def lead(match: re.Match[str]) -> str:
+        label, target, anchor = match["label"], match["target"], match["anchor"] or ""
+        path = (ROOT / folder / target).resolve()
+        if not path.is_relative_to(ROOT) or not path.exists():
+            return match[0]  # Sphinx will say that it leads nowhere
+        inside = path.relative_to(ROOT)
+        pages = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+        if inside.suffix == ".ipynb" and inside.parts[0] == "notebooks":
+            page = str(inside)
+        elif inside.parts[0] == "docs":
+            page = str(inside.relative_to("docs"))
+        elif str(inside) in pages:
+            page = pages[str(inside)]
+        else:
+            return f"[{label}]({REPOSITORY}/blob/main/{inside})" if REPOSITORY else label
+        return f"[{label}]({os.path.relpath(page, folder)}{anchor})"
+
+    return re.sub(
+        r"(?<!!)\[(?P<label>[^\]]+)\]\((?P<target>(?!\w+:|#)[^)\s#]+)(?P<anchor>#[^)\s]*)?\)",
+        lead,
+        text,
+    )
+
+
+def part(name: str) -> str:
+    """Return the part of the book that a notebook belongs to: by the number in its name."""
+    return "appendix" if name.startswith("A_") else "theory" if name[0] == "1" else "practice"
+
+
+def filled(text: str, notebooks: Notebooks) -> str:
+    """Replace ``{{ 04 }}`` by a link to that notebook, and ``{{ align }}`` by one to that name.
+
+    ``{{ practice }}``, ``{{ theory }}`` and ``{{ appendix }}`` are the parts of the book.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        key = match[1]
+        if key in PARTS:
+            return "\n".join(f"notebooks/{name}" for name in notebooks if part(name) == key)
+        if key == "repository":
+            return REPOSITORY or "the address of the repository"
+        if key in procrustes_lab.__all__:
+            return f"[`{key}`](api/{key}.md)"
+        name = next((name for name in notebooks if name.startswith(f"{key}_")), None)
+        return f"[{title(notebooks[name])}](notebooks/{name}.ipynb)" if name else "–"
+
+    return re.sub(r"\{\{ (\w+) \}\}", fill, text)
+
+
+def _all_but_the_lens(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name not in ("lens.svg", "lens_dark.svg")]
+
+
+def api_pages(notebooks: Notebooks) -> Iterator[tuple[str, str]]:
+    """Write a page for each public name, and one that lists them."""
+    objects = {name: getattr(procrustes_lab, name) for name in procrustes_lab.__all__}
+    names = sorted(objects, key=lambda name: (inspect.isclass(objects[name]), name))
+    rows = []
+    for name in names:
+        directive = "autoclass" if inspect.isclass(objects[name]) else "autofunction"
+        members = "\n   :members:" if inspect.isclass(objects[name]) else ""
+        users = [
+            f"- [{title(notebook)}](../notebooks/{stem}.ipynb)"
+            for stem, notebook in notebooks.items()
+            if used(notebook, objects)[name]
+        ]
+        listed = "\n".join(users) or "No notebook calls it."
+        yield (
+            f"api/{name}.md",
+            f"# {name}\n\n```{{eval-rst}}\n.. {directive}:: procrustes_lab.{name}{members}\n```\n\n"
+            f"## Notebooks that use it\n\n{listed}\n",
+        )
+        summary = (inspect.getdoc(objects[name]) or "").splitlines()[0]
+        rows.append(f"| [`{name}`]({name}.md) | {summary} | {len(users)} |")
+    table = "\n".join(["| name | what it does | notebooks |", "| --- | --- | ---: |", *rows])
+    listed = "\n".join(names)
+    yield (
+        "api/index.md",
+        "# What the package offers\n\n`import procrustes_lab as pl` brings these names, and "
+        f"nothing heavy.\n\n{table}\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n",
+    )
+
+
+def used(notebook: NotebookNode, objects: dict[str, object]) -> dict[str, bool]:
+    """Say which names a notebook uses: by name, or as what a function that it calls returns."""
+    code = "\n".join(c.source for c in notebook.cells if c.cell_type == "code")
+    code = re.sub(r"^\s*[%!].*$", "", code, flags=re.MULTILINE)
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Attribute(value=ast.Name("pl" | "procrustes_lab"), attr=name):
+                found.add(name)
+            case ast.ImportFrom(module="procrustes_lab", names=aliases):
+                found.update(alias.name for alias in aliases)
+    given = {
+        str(inspect.signature(objects[name]).return_annotation)
+        for name in found & set(objects)
+        if inspect.isfunction(objects[name])
+    }
+    return {name: name in found or name in given for name in objects}
+
+
+def command_line() -> str:
+    """Write the page of the command line, in the command line's own words."""
+    parts = [
+        "# The command line\n\n`procrustes-lab` comes with `pip install 'procrustes-lab[lab]'`. It "
+        "ends with 0 if all went well, 1 if a notebook failed, and 2 after wrong use or bad input, "
+        "which it says in one sentence.\n"
+    ]
+    for name, command in cli.commands.items():
+        with click.Context(command, info_name=f"procrustes-lab {name}", max_content_width=88) as c:
+            parts.append(f"## {name}\n\n```text\n{command.get_help(c)}\n```\n")
+    return "\n".join(parts)
+
+
+def decisions() -> str:
+    """Write the report's decisions as a table."""
+    rows = [f"| **{decision}** | {decision.advice} |" for decision in Decision]
+    return "\n".join(["| the report says | what that means |", "| --- | --- |", *rows]) + "\n"
+
+
+def ledger(notebooks: Notebooks) -> str:
+    """Write the page of all claims, each with its number and a link to where it was checked."""
+    parts, count = [], 0
+    for name, notebook in notebooks.items():
+        outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+        found = [o["data"][CLAIM_MIME] for o in outputs if CLAIM_MIME in o.get("data", {})]
+        if not found:
+            continue
+        count += len(found)
+        rows = "\n".join(ledger_row(name, data) for data in found)
+        parts.append(
+            f"## {title(notebook)}\n\n[Open the notebook](notebooks/{name}.ipynb).\n\n"
+            '<div class="ledger"><table><thead><tr><th>claim</th><th>observed and bound</th></tr>'
+            f"</thead><tbody>\n{rows}\n</tbody></table></div>\n"
+        )
+    retired = yaml.safe_load((ROOT / "docs" / "retired_claims.yaml").read_text(encoding="utf-8"))
+    gone = "\n\n".join(
+        f"{entry['claim'].strip()}\n: {entry['reason'].strip()}" for entry in retired
+    )
+    return (
+        "# The ledger of claims\n\n"
+        "A claim is a sentence that could be false. Whoever executes a notebook checks its claims, "
+        "and one that fails stops the notebook and the tests. This page is made from the outputs "
+        f"of the notebooks as they stand in the repository: **{count} claims**, each beside the "
+        "number that was found and what it was held against; the number leads to the place where "
+        "it was computed.\n\n" + "\n".join(parts) + "\n## Retired\n\n"
+        "Statements that the project once made, or that a reader might expect here, and why it "
+        f"does not make them.\n\n{gone}\n"
+    )
+
+
+def ledger_row(name: str, data: dict[str, object]) -> str:
+    """Write one claim's row, the number linked to its place in the notebook."""
+    claim, target = Claim.from_json(data), f"notebooks/{name}.html#{place(data)}"
+    return (
+        f"<tr><td><b>{escape(claim.id)}</b> {escape(claim.sentence)}</td>"
+        f'<td><a href="{target}">{escape(claim.comparison)}</a></td></tr>'
+    )
+
+
+def project_pages() -> Iterator[tuple[str, str]]:
+    """Take over the repository's own pages."""
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        if (ROOT / name).exists():
+            yield name.lower(), linked((ROOT / name).read_text(encoding="utf-8"), ".")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve()))
