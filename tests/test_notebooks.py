@@ -59,13 +59,6 @@ OTHER_PARAMETERS = {
     },
     "10_rankings": {"seed": 7, "held_out": 700, "dimension": 96},
     "11_choose_the_map": {"seed": 7, "held_out": 700, "dimension": 96},
-    "12_relatives": {
-        "seed": 7,
-        "random_pairs": 400,
-        "dimension": 96,
-        "versions": 4,
-        "version_dimension": 32,
-    },
     "13_well_conditioned": {
         "seed": 7,
         "axes": 5,
@@ -73,6 +66,7 @@ OTHER_PARAMETERS = {
         "largest": 9,
         "dimension": 96,
     },
+    "14_compare_with_cka": {"seed": 7, "random_pairs": 400, "dimension": 96},
     "report": {
         "seed": 7,
         "example": "character",

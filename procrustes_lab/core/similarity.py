@@ -155,9 +155,10 @@ def bures_range(cka: float, participation: float) -> Range:
     ValueError
         If `cka` is outside [0, 1], or `participation` is less than 1.
     """
-    if not participation >= 1:
+    if not participation >= 1 - 1e-9:  # rounding of 1
         raise ValueError(f"participation is {participation}; expected at least 1")
     _check_cka(cka)
+    participation = max(participation, 1.0)
     return Range(float(np.sqrt(cka / participation)), float(np.sqrt(1 - (1 - cka) / participation)))
 
 
