@@ -225,6 +225,46 @@ def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
     return distances
 
 
+def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.95) -> float:
+    """Bound from below the share of queries that keep their top k, before they are moved.
+
+    A set is lost only if the distance moved reaches the margin, so that for every radius the share
+    kept is at least P(margin > radius) − P(distance > radius). The best radius is sought on the
+    samples; a `band` for each, which holds for all radii at once, pays for that.
+
+    Parameters
+    ----------
+    margins : array_like, shape (n,)
+        Of independent queries of the old system, by `margins`.
+    distances : array_like, shape (m,)
+        How far independent queries like these are moved, by `distances_from_rays`; they may be
+        others, of which no margin is known.
+    confidence : float between 0 and 1
+        That the bound holds.
+
+    Returns
+    -------
+    float
+        0 where nothing is promised.
+    """
+    m, r = np.sort(np.asarray(margins, float)), np.sort(np.asarray(distances, float))
+    kept = 1 - np.searchsorted(m, r, side="right") / len(m)
+    moved_on = 1 - np.searchsorted(r, r, side="right") / len(r)
+    paid = sum(band(len(sample), (1 - confidence) / 2) for sample in (m, r))
+    return max(0.0, float(np.max(kept - moved_on)) - paid)
+
+
+def band(n: int, risk: float) -> float:
+    """How far the share of n draws below any value can be above its chance: √(ln(1/risk)/2n).
+
+    At every value at once, but for a chance of `risk`, at most 1/2 (Massart 1990, The tight
+    constant in the Dvoretzky–Kiefer–Wolfowitz inequality, doi:10.1214/aop/1176990746).
+    """
+    if not (n >= 1 and 0 < risk <= 0.5):
+        raise ValueError(f"n is {n}, risk is {risk}; expected at least 1, and more than 0 to 0.5")
+    return float(np.sqrt(np.log(1 / risk) / (2 * n)))
+
+
 def recall_at(ranks: ArrayLike, k: int) -> float:
     """Return the share of queries whose relevant document is among the first k.
 

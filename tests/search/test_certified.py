@@ -5,8 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from scipy.stats import ksone
 
-from procrustes_lab.search.retrieval import certified_top, distances_from_rays, margins, search
+from procrustes_lab.search.retrieval import (
+    band,
+    certified_top,
+    distances_from_rays,
+    forecast,
+    margins,
+    search,
+)
 
 
 def some_sides(q=20, n=40, d=5, seed=0):
@@ -157,6 +165,31 @@ def test_the_opposite_query_and_none_at_all_are_not_certified():
     assert certified_top(queries, queries, documents).all()
     assert not certified_top(-queries, queries, documents).any()
     assert not certified_top(0 * queries, queries, documents).any()
+
+
+def test_the_forecast_by_hand_and_over_every_radius():
+    paid = 2 * np.sqrt(np.log(40) / 2000)
+    m, r = np.repeat([0.1, 0.9], [200, 800]), np.repeat([0.5, 1.0], [900, 100])
+    assert forecast(m, r) == pytest.approx(0.8 - 0.1 - paid)
+    assert forecast(r, m) == pytest.approx(0.2 - paid)
+    assert forecast(r, 10 * r) == 0
+    rng = np.random.default_rng(0)
+    m, r = rng.uniform(size=300), 0.8 * rng.uniform(size=400)
+    radii = np.linspace(0, 1, 20_001)
+    best = max(np.mean(m > radius) - np.mean(r >= radius) for radius in radii)
+    bands = band(300, 0.05) + band(400, 0.05)
+    assert forecast(m, r, confidence=0.9) == pytest.approx(best - bands, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [10, 1000])
+def test_the_band_holds_everywhere_but_for_its_risk_and_hardly_less(n):
+    for risk in (0.5, 0.1, 0.01):
+        exact = ksone.sf(band(n, risk), n)
+        assert 0.5 * risk < exact <= risk
+    with pytest.raises(ValueError, match="risk is 0"):
+        band(n, 0)
+    with pytest.raises(ValueError, match="risk is 0"):
+        forecast([1.0], [0.5], confidence=1.0)
 
 
 SIDE = np.eye(3)
