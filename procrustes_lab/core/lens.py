@@ -51,6 +51,40 @@ def lower_side(points: int = 91) -> tuple[Array, Array]:
     return np.sin(theta), 2.0 * np.sin(theta / 2.0) ** 2
 
 
+def tilts(source: ArrayLike, cross: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
+    """Return by which angles two aligned sets are tilted, and the share of energy at each (T9).
+
+    After aligning, XᵀY is symmetric and positive semidefinite. With B = XᵀX + YᵀY, the cosines are
+    the eigenvalues of the tilt matrix B^(−½)·2XᵀY·B^(−½), and an eigenvector v has the share
+    vᵀBv / t. Then p²/t = 1 − E cos θ exactly, and where XᵀX = YᵀY the cosines are the canonical
+    correlations.
+
+    Parameters
+    ----------
+    source, cross, target : array_like (d_x, d_x), (d_x, d_y) and (d_y, d_y)
+        XᵀX, XᵀY and YᵀY, in one unit (totals, or all per object).
+
+    Returns
+    -------
+    angles : array (k,)
+        In radians, between 0 and π/2, largest first, for the k directions that B reaches.
+    shares : array (k,)
+        Not negative; they sum to 1 where there is any energy.
+    """
+    xx, xy, yy = (np.asarray(matrix, float) for matrix in (source, cross, target))
+    d = max(xy.shape)
+    xx, xy, yy = (np.pad(m, [(0, d - size) for size in m.shape]) for m in (xx, xy, yy))
+    U, _, Vt = np.linalg.svd(xy)
+    turn = U @ Vt
+    both, common = turn.T @ xx @ turn + yy, turn.T @ xy
+    energies, axes = np.linalg.eigh(both)
+    kept = energies > d * np.finfo(float).eps * energies[-1]
+    energies, axes = energies[kept], axes[:, kept] / np.sqrt(energies[kept])
+    cosines, directions = np.linalg.eigh(axes.T @ (common + common.T) @ axes)
+    shares = energies @ directions**2
+    return np.arccos(np.clip(cosines, 0.0, 1.0)), shares / max(shares.sum(), np.finfo(float).tiny)
+
+
 def svg(x: float, y: float) -> str:
     """Draw the lens with one pair's point on it, as inline SVG that follows the page's text colour.
 

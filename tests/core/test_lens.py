@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from procrustes_lab.core import lens
+from procrustes_lab.lab import families
 
 
 def exact_lower(nuclear, energy):
@@ -87,3 +88,46 @@ def test_the_picture_suits_any_page():
 def test_points_without_a_place_are_refused(point):
     with pytest.raises(ValueError, match=r"expected a number in \[0, 1\]"):
         lens.svg(*point)
+
+
+def tilts_of(X, Y):
+    return lens.tilts(X.T @ X, X.T @ Y, Y.T @ Y)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_tilts_average_to_the_error(seed):
+    rng = np.random.default_rng(seed)
+    _, X, Y = families.random_pair(rng, 9)
+    angles, shares = tilts_of(X, Y)
+    energy = np.sum(X**2) + np.sum(Y**2)
+    error = energy - 2 * np.linalg.svd(X.T @ Y, compute_uv=False).sum()
+    assert shares.sum() == pytest.approx(1)
+    assert (shares >= 0).all()
+    assert shares @ (1 - np.cos(angles)) * energy == pytest.approx(error, abs=1e-9 * energy)
+
+
+def test_planted_tilts_are_found_with_their_energies():
+    """Behind random turns of the objects and of both spaces, one side in more dimensions."""
+    rng = np.random.default_rng(0)
+    angles, energies = np.array([0.2, 0.7, 1.2, 1.5]), np.array([4.0, 3.0, 2.0, 1.0])
+    X, Y = families.tilted(angles, energies)
+    Y = np.hstack([Y, np.zeros((8, 2))])
+    turn, Q, V = (np.linalg.qr(rng.standard_normal((k, k)))[0] for k in (8, 4, 6))
+    found, shares = tilts_of(turn @ X @ Q, turn @ Y @ V)
+    shares = shares[shares > 1e-9]
+    found = found[: len(shares)]
+    assert found == pytest.approx(angles[::-1], abs=1e-6)
+    assert shares == pytest.approx(energies[::-1] / 10)
+
+
+def test_canonical_correlations_are_the_cosines_of_whitened_sets():
+    rng = np.random.default_rng(1)
+    latent = rng.standard_normal((60, 3))
+    X, Y = (np.linalg.qr(latent + rng.standard_normal((60, 3)))[0] for _ in "XY")
+    angles, _ = tilts_of(X, Y)
+    assert np.cos(angles) == pytest.approx(np.linalg.svd(X.T @ Y, compute_uv=False)[::-1])
+
+
+def test_no_energy_has_no_tilts():
+    angles, shares = lens.tilts(np.zeros((2, 2)), np.zeros((2, 3)), np.zeros((3, 3)))
+    assert angles.shape == shares.shape == (0,)
