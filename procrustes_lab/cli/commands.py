@@ -19,10 +19,9 @@ from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.certificate import Certificate, certify
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.validate import Embeddings
-from procrustes_lab.files import outputs
+from procrustes_lab.files import Block, FileError, Pairs, Wanted, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.formats import check_file
-from procrustes_lab.files.pairs import Block, FileError, Pairs
 
 IN_MEMORY = 2**28
 """Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
@@ -31,17 +30,57 @@ _File = click.Path(path_type=Path)
 T = TypeVar("T")
 
 
+def _columns_options(command: Any) -> Any:
+    """Add the options that say what a file's vectors and ids are."""
+    for option in (
+        click.option(
+            "--by",
+            type=click.Choice(["auto", "id", "position"]),
+            default="auto",
+            help="What pairs rows.  [default: ids if both files have them]",
+        ),
+        click.option(
+            *("--vector", "vector_names"),
+            multiple=True,
+            metavar="NAME",
+            help="The column of vectors; given twice, that of OLD and that of NEW.",
+        ),
+        click.option(
+            *("--id", "id_names"),
+            multiple=True,
+            metavar="NAME",
+            help="The column of ids; given twice, that of OLD and that of NEW.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _wanted(
+    id_names: tuple[str, ...], vector_names: tuple[str, ...], by: files.By
+) -> tuple[Wanted, Wanted]:
+    """Return what is wanted of the old file and of the new."""
+    for option, names in (("--id", id_names), ("--vector", vector_names)):
+        if len(names) > 2:
+            raise click.UsageError(f"{option} is given {len(names)} times; expected two at most")
+    sides = [
+        Wanted((vector_names or (None,))[side], (id_names or (None,))[side], by) for side in (0, -1)
+    ]
+    return sides[0], sides[1]
+
+
 @click.command("certify")
 @click.argument("old", type=_File)
 @click.argument("new", type=_File)
+@_columns_options
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for a program.")
-def certify_command(old: Path, new: Path, as_json: bool) -> None:
+def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None:
     """Print how closely an orthogonal map brings NEW vectors to OLD ones, with bounds.
 
     Both are .npy, .npz, .parquet, .jsonl or .safetensors. Rows are matched by id if both files
     have ids, and by position otherwise.
     """
-    pairs = _read_pairs(old, new)
+    pairs = _read_pairs(old, new, **columns)
     certificate = _measure(pairs)[1]
     if as_json:
         values = {name: _as_json(value) for name, value in vars(certificate).items()}
@@ -49,13 +88,14 @@ def certify_command(old: Path, new: Path, as_json: bool) -> None:
         counts = {"only_old": pairs.only_old, "only_new": pairs.only_new}
         click.echo(json.dumps({**about, **counts, "certificate": values}, indent=1))
     else:
-        click.echo(f"{_matching(pairs)}\n\n{certificate}")
+        click.echo(f"{pairs.matching}\n\n{certificate}")
 
 
 @click.command("fit")
 @click.argument("old", type=_File)
 @click.argument("new", type=_File)
 @click.option("-o", "--output", type=_File, required=True, metavar="ADAPTER.npz")
+@_columns_options
 @click.option("--center", is_flag=True, help="Move each side's mean to the origin first.")
 @click.option(
     "--whiten",
@@ -64,7 +104,9 @@ def certify_command(old: Path, new: Path, as_json: bool) -> None:
     metavar="B",
     help="From 0, orthogonal, to 0.5, CCA; above 0 the map is no isometry.  [default: 0]",
 )
-def fit_command(old: Path, new: Path, output: Path, center: bool, whiten: float) -> None:
+def fit_command(
+    old: Path, new: Path, output: Path, center: bool, whiten: float, **columns: Any
+) -> None:
     """Fit the map that carries NEW vectors into the space of OLD ones, and write it to a file.
 
     With it, new queries search the old index, without embedding the old documents anew.
@@ -72,10 +114,10 @@ def fit_command(old: Path, new: Path, output: Path, center: bool, whiten: float)
     if output.suffix.lower() != ".npz":
         raise FileError(f"{output} is to be an adapter; expected a name that ends in .npz")
     _check_output(output, old, new)
-    pairs = _read_pairs(old, new)
+    pairs = _read_pairs(old, new, **columns)
     alignment, certificate = _measure(pairs, center=center, whiten=whiten)
     Adapter(alignment, certificate, files.sha256(new), files.sha256(old)).save(output)
-    click.echo(f"{_matching(pairs)}\n\n{alignment}\n")
+    click.echo(f"{pairs.matching}\n\n{alignment}\n")
     least = min(alignment.map.shape)
     if pairs.n < least:
         click.echo(
@@ -89,7 +131,8 @@ def fit_command(old: Path, new: Path, output: Path, center: bool, whiten: float)
 @click.argument("adapter", type=_File)
 @click.argument("source", type=_File, metavar="IN")
 @click.argument("output", type=_File, metavar="OUT")
-def apply_command(adapter: Path, source: Path, output: Path) -> None:
+@_columns_options
+def apply_command(adapter: Path, source: Path, output: Path, **columns: Any) -> None:
     """Carry the new vectors of IN into the old space by an ADAPTER, and write them to OUT.
 
     OUT is .npy, .npz, .parquet or .jsonl: ids are kept, but .npy has no place for them. Numbers
@@ -104,11 +147,14 @@ def apply_command(adapter: Path, source: Path, output: Path) -> None:
             "vectors: these are in the old space already"
         )
     dropped = output.suffix.lower() == ".npy"
+    _, wanted = _wanted(**columns)
     n = with_ids = 0
 
     def moved() -> Iterator[Block]:
         nonlocal n, with_ids
-        for block in _progress(files.blocks(source), "moving", lambda block: len(block.rows)):
+        for block in _progress(
+            files.blocks(source, wanted=wanted), "moving", lambda block: len(block.rows)
+        ):
             yield Block(
                 block.ids, _move(fitted.alignment, block, source, adapter, n), block.id_name
             )
@@ -160,9 +206,14 @@ def report_command(
 COMMANDS = (certify_command, fit_command, apply_command, report_command)
 
 
-def _read_pairs(old: Path, new: Path) -> Pairs:
+def _read_pairs(
+    old: Path, new: Path, id_names: tuple[str, ...], vector_names: tuple[str, ...], by: files.By
+) -> Pairs:
+    of_old, of_new = _wanted(id_names, vector_names, by)
     with tqdm(desc="reading", unit=" rows", unit_scale=True, leave=False, disable=None) as bar:
-        pairs = files.join(files.read(new, bar.update), files.read(old, bar.update))
+        pairs = files.join(
+            files.read(new, bar.update, of_new), files.read(old, bar.update, of_old), by
+        )
     if pairs.n < 2:
         raise FileError(f"{new} and {old} have 1 object in common; expected at least 2")
     return pairs
@@ -226,21 +277,6 @@ def _check_output(output: Path, *inputs: Path) -> None:
         raise FileError(f"{output} is no regular file; expected the name of a file to write")
     if not os.access(folder, os.W_OK):
         raise FileError(f"{folder} is read-only; choose another place for {output.name}")
-
-
-def _matching(pairs: Pairs) -> str:
-    """Return a sentence on how the rows were matched."""
-    new, old = pairs.new, pairs.old
-    if pairs.by == "id":
-        sentence = (
-            f"{pairs.n:,} pairs by id ({old.id_name} in {old.path}, {new.id_name} in {new.path})"
-        )
-        if pairs.only_old or pairs.only_new:
-            sentence += f"; {pairs.only_old:,} only in {old.path}, {pairs.only_new:,} in {new.path}"
-        return f"{sentence}."
-    one = [side.path for side in (old, new) if side.ids is None]
-    reason = f" (there are no ids in {one[0]})" if len(one) == 1 else ""
-    return f"{pairs.n:,} pairs by position{reason}: row i of both must be the same object."
 
 
 def _as_json(value: Any) -> Any:

@@ -1,5 +1,17 @@
 """Embedding files of many formats: read, joined by id or position, and written whole."""
 
-from .pairs import Block, FileError, Pairs, Vectors, blocks, join, read, sha256
+from .columns import Block, By, FileError, Wanted
+from .pairs import Pairs, Vectors, blocks, join, read, sha256
 
-__all__ = ["Block", "FileError", "Pairs", "Vectors", "blocks", "join", "read", "sha256"]
+__all__ = [
+    "Block",
+    "By",
+    "FileError",
+    "Pairs",
+    "Vectors",
+    "Wanted",
+    "blocks",
+    "join",
+    "read",
+    "sha256",
+]

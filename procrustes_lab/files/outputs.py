@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from procrustes_lab.core.archive import replacing
 
-from .formats import Block, FileError, import_package
+from .columns import TEXT, Block, FileError, import_package
 
 
 def check_output(path: Path) -> None:
@@ -93,8 +94,27 @@ def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
         with archive.open("vectors.npy", "w", force_zip64=True) as member:
             shutil.copyfileobj(vectors, member, 2**20)
         if ids:
-            with archive.open(f"{names[0]}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.concatenate(ids), allow_pickle=False)
+            # NumPy's own files have room for the longest text in each place; compressed, it is
+            # hardly any.
+            packed = zipfile.ZipInfo(f"{names[0]}.npy")
+            packed.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(packed, "w", force_zip64=True) as member:
+                _write_ids(member, ids, path)
+
+
+def _write_ids(file: IO[bytes], ids: list[NDArray[Any]], path: Path) -> None:
+    if any(part.dtype == TEXT for part in ids):
+        longest = max(int(np.strings.str_len(part).max()) for part in ids)
+        dtype = np.dtype(f"<U{max(longest, 1)}")
+    else:
+        dtype = np.result_type(*ids)
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (sum(map(len, ids)),)}
+    np.lib.format.write_array_header_1_0(file, header)
+    for part in ids:
+        plain = part.astype(dtype)
+        if not np.array_equal(plain.astype(part.dtype), part):
+            raise FileError(f"{path} cannot hold ids that end in NUL; write .parquet or .jsonl")
+        file.write(plain.data)
 
 
 def _write_parquet(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
@@ -102,7 +122,9 @@ def _write_parquet(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None
 
     def table(block: Block) -> Any:
         flat = arrow.array(np.ascontiguousarray(block.rows).reshape(-1))
-        columns = {} if block.ids is None else {block.id_name or "id": arrow.array(block.ids)}
+        columns = (
+            {} if block.ids is None else {block.id_name or "id": arrow.array(block.ids.tolist())}
+        )
         columns["vector"] = arrow.FixedSizeListArray.from_arrays(flat, block.rows.shape[1])
         return arrow.table(columns)
 

@@ -8,12 +8,15 @@ moved all the same. Nothing is ever unpickled.
 | --- | --- |
 | .npy | one array (n, d); no ids |
 | .npz | an array (n, d), and an array (n,) of ids if there is one |
-| .parquet | a column of lists of numbers, and a column of ids if there is one |
-| .jsonl | on each line an object with a list of numbers, and an id if there is one |
+| .parquet, .arrow, .feather | a column of lists of numbers, and a column of ids if there is one |
+| .jsonl, .ndjson | an object a line, with a list of numbers; or the answers of OpenAI's batches |
+| .csv, .tsv | a column of lists, or counted columns of numbers: dim_0, dim_1, … |
+| .vec, .txt | words and their vectors, as word2vec, GloVe and fastText write them |
 | .safetensors | a tensor (n, d), and a tensor (n,) of whole-number ids if there is one |
 
-Vectors are called vector, vectors, embedding or embeddings, and ids id, ids, _id or doc_id; or
-they are the only array, column, key or tensor that could be what is looked for.
+Text may be compressed (.jsonl.gz), lists may be written out ("[0.1, 0.2]"), and a table may be a
+folder of files. Vectors are called vector, vectors, embedding or embeddings, or are the only column
+that could be vectors. Ids are known by their name alone, such as id, key, uuid or doc_id.
 """
 
 from __future__ import annotations
@@ -34,15 +37,8 @@ from numpy.typing import ArrayLike, NDArray
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings
 
-from .formats import (
-    READERS,
-    Block,
-    FileError,
-    check_file,
-    checked,
-    map_npy,
-    reject_bad_row,
-)
+from .columns import BY_NAME, TEXT, Block, By, FileError, NonFinite, Wanted, checked
+from .formats import READERS, check_file, map_npy, shards
 
 __all__ = ["Block", "FileError", "Pairs", "Vectors", "blocks", "join", "read", "sha256"]
 
@@ -60,7 +56,7 @@ class Vectors:
     rows : ndarray, shape (n, d)
         Memory-mapped; float16, float32 or float64 as in the file; whole numbers have become
         float64.
-    ids : ndarray of str, shape (n,), or None
+    ids : ndarray of text, shape (n,), or None
     path : Path
     kind : str
         The ending of the file, such as ".npy".
@@ -69,7 +65,7 @@ class Vectors:
     """
 
     rows: Embeddings
-    ids: NDArray[np.str_] | None
+    ids: NDArray[Any] | None
     path: Path
     kind: str
     id_name: str | None = None
@@ -81,11 +77,18 @@ class Vectors:
         Raises
         ------
         FileError
-            If one of them holds NaN or infinity: the message has its number in the file.
+            If one of them holds NaN or infinity: the message counts all that do, in the file.
         """
         rows: Embeddings = np.array(self.rows[index])
         let_go(self.rows)
-        reject_bad_row(rows, self.path, np.arange(len(self.rows))[index])
+        if not np.isfinite(rows).all():
+            bad = NonFinite(self.path)
+            for start in range(0, len(self.rows), BLOCK_ROWS):
+                stop = start + BLOCK_ROWS
+                bad.note(
+                    self.rows[start:stop], start, None if self.ids is None else self.ids[start:stop]
+                )
+            raise bad.error(len(self.rows))
         return rows
 
 
@@ -125,6 +128,26 @@ class Pairs:
         """The number of old vectors without a new one."""
         return len(self.old.rows) - self.n
 
+    @property
+    def matching(self) -> str:
+        """A sentence on what was joined by what, with a caution where that is a risk."""
+        new, old = self.new, self.old
+        if self.by == "id":
+            by = (
+                f"{self.n:,} pairs by id ({old.id_name} in {old.path}, {new.id_name} in {new.path})"
+            )
+            if self.only_old or self.only_new:
+                by += f"; {self.only_old:,} only in {old.path}, {self.only_new:,} in {new.path}"
+            return f"{by}."
+        by = f"{self.n:,} pairs by position: row i of both must be the same object."
+        with_ids = [side for side in (old, new) if side.ids is not None]
+        if len(with_ids) == 1:
+            by += (
+                f" Caution: {with_ids[0].path} has ids ({with_ids[0].id_name}), the other file has "
+                "none, so nothing shows that the rows are in the same order."
+            )
+        return by
+
     def take(self, rows: ArrayLike) -> tuple[Embeddings, Embeddings]:
         """Return the new and the old vectors of some pairs, given the pairs' numbers.
 
@@ -153,16 +176,20 @@ class Pairs:
 
 
 def read(
-    path: str | os.PathLike[str], seen: Callable[[int], object] = lambda rows: None
+    path: str | os.PathLike[str],
+    seen: Callable[[int], object] = lambda rows: None,
+    wanted: Wanted = BY_NAME,
 ) -> Vectors:
     """Read the vectors of a file, and their ids if it has any.
 
     Parameters
     ----------
     path : path-like
-        A file in one of the formats above; its ending says which.
+        A file in one of the formats above, or a folder of tables; its ending says which.
     seen : callable, optional
         Called with the number of rows of each block that was read, for a progress bar.
+    wanted : Wanted, optional
+        Which columns to take.
 
     Returns
     -------
@@ -183,18 +210,18 @@ def read(
     ids: list[NDArray[Any]] = []
     n = 0
     with _temporary_file(path) as file:
-        for block in blocks(path):
+        for block in blocks(path, wanted=wanted):
             file.write(np.ascontiguousarray(block.rows).data)
             n += len(block.rows)
             seen(len(block.rows))
             if block.ids is not None:
-                ids.append(block.ids)
+                ids.append(block.ids.astype(TEXT))
+                id_type = "text" if block.ids.dtype == TEXT else "whole numbers"
         file.flush()
         rows = np.memmap(file, block.rows.dtype, "r", shape=(n, block.rows.shape[1]))
     if not ids:
         return Vectors(rows, None, path, kind)
-    id_type = "text" if ids[0].dtype.kind == "U" else "whole numbers"
-    return Vectors(rows, np.concatenate(ids).astype(str), path, kind, block.id_name, id_type)
+    return Vectors(rows, np.concatenate(ids), path, kind, block.id_name, id_type)
 
 
 @contextmanager
@@ -212,7 +239,9 @@ def _temporary_file(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def blocks(path: str | os.PathLike[str], rows: int = BLOCK_ROWS) -> Iterator[Block]:
+def blocks(
+    path: str | os.PathLike[str], rows: int = BLOCK_ROWS, wanted: Wanted = BY_NAME
+) -> Iterator[Block]:
     """Yield the vectors of a file, so many rows at a time and never all of them at once.
 
     Raises
@@ -221,42 +250,54 @@ def blocks(path: str | os.PathLike[str], rows: int = BLOCK_ROWS) -> Iterator[Blo
         As `read`; and FileError if a block holds NaN or infinity.
     """
     path = Path(path)
-    return checked(READERS[check_file(path)](path, rows), path)
+    return checked(READERS[check_file(path)](path, rows, wanted), path)
 
 
-def join(new: Vectors, old: Vectors) -> Pairs:
-    """Pair the rows of two files: by id if both have ids, else by position.
+def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
+    """Pair the rows of two files: by id if both have ids, else by position; or as `by` says.
 
     Ids are compared as text: 7 is "7". If only one file has ids, they say nothing of the rows of
-    the other, and position is all that is left: `Pairs.by` says so, and who calls this should.
+    the other, and position is all that is left: `Pairs.matching` says so.
 
     Raises
     ------
     FileError
-        If a file has an id twice, if no id is in both, or, where rows are matched by position, if
-        the files differ in length.
+        If a file has an id twice, if no id is in both, if ids are asked for that are not there, or,
+        where rows are matched by position, if the files differ in length.
     """
-    if new.ids is None or old.ids is None:
+    if by == "position" or new.ids is None or old.ids is None:
+        without = " and ".join(str(side.path) for side in (new, old) if side.ids is None)
+        if by == "id":
+            raise FileError(f"there are no ids in {without}; name them by --id, or add them")
         if len(new.rows) != len(old.rows):
-            without = " and ".join(str(side.path) for side in (new, old) if side.ids is None)
+            reason = f", with no ids in {without}" if without else ""
             raise FileError(
-                f"{new.path} has {len(new.rows):,} rows and {old.path} {len(old.rows):,}, with no "
-                f"ids in {without}; give both the same objects in the same order, or ids"
+                f"{new.path} has {len(new.rows):,} rows and {old.path} {len(old.rows):,}{reason}; "
+                "give both the same objects in the same order, or ids"
             )
         return Pairs(new, old, None, None, "position")
-    _sorted_by_id(new)
-    order = _sorted_by_id(old)
-    ordered = old.ids[order]
-    place = np.minimum(np.searchsorted(ordered, new.ids), len(order) - 1)
-    new_rows = np.flatnonzero(ordered[place] == new.ids)
-    old_rows = order[place[new_rows]]
+    both = np.concatenate([new.ids, old.ids])
+    order = np.argsort(both, kind="stable")  # so that of two equal ids the new one comes first
+    same = np.flatnonzero(both[order[1:]] == both[order[:-1]])
+    first, second, n = order[same], order[same + 1], len(new.ids)
+    for side, start, again in ((new, 0, second < n), (old, n, first >= n)):
+        if again.any():
+            a, b = first[again][0], second[again][0]
+            raise FileError(
+                f"{side.path} has the {side.id_name} {str(both[a])!r} in rows {a - start} and "
+                f"{b - start}; expected every id once: drop one of the two, or name other ids by "
+                "--id"
+            )
+    by_row = np.argsort(first)
+    new_rows, old_rows = first[by_row], second[by_row] - n
     if not len(new_rows):
         types = (
             f", {new.id_type} there and {old.id_type} here" if new.id_type != old.id_type else ""
         )
         raise FileError(
-            f"no id of {new.path} (such as {str(new.ids[0])!r}) is in {old.path} (such as "
-            f"{str(old.ids[0])!r}){types}; give the same objects the same ids"
+            f"no id of {new.path} ({new.id_name}, such as {str(new.ids[0])!r}) is in {old.path} "
+            f"({old.id_name}, such as {str(old.ids[0])!r}){types}; give the same objects the same "
+            "ids, or name them by --id"
         )
     if len(new_rows) == len(new.ids) == len(old.ids) and np.array_equal(new_rows, old_rows):
         return Pairs(new, old, None, None, "id")
@@ -264,21 +305,18 @@ def join(new: Vectors, old: Vectors) -> Pairs:
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a file's bytes, or of those of all files of a folder, in hexadecimal.
 
-
-def _sorted_by_id(vectors: Vectors) -> NDArray[np.intp]:
-    """Return the order that sorts the ids, after making sure that none comes twice."""
-    assert vectors.ids is not None
-    order = np.argsort(vectors.ids, kind="stable")
-    ordered = vectors.ids[order]
-    again = np.flatnonzero(ordered[1:] == ordered[:-1])
-    if len(again):
-        first, second = order[again[0]], order[again[0] + 1]
-        raise FileError(
-            f"{vectors.path} has the {vectors.id_name} {str(vectors.ids[first])!r} in rows {first} "
-            f"and {second}; expected every id once: drop one of the two"
-        )
-    return order
+    Raises
+    ------
+    FileError
+        If it is no regular file: reading a pipe would wait for ever.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise FileError(f"{os.fspath(path)} is no regular file; expected one")
+    digest = hashlib.sha256()
+    for shard in shards(Path(path)):
+        with open(shard, "rb") as file:
+            while part := file.read(2**20):
+                digest.update(part)
+    return digest.hexdigest()

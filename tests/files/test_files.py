@@ -123,7 +123,11 @@ def test_ids_are_compared_as_text(tmp_path):
     [
         (["a", "b", "a"], ["a", "b"], r"new.npz has the ids 'a' in rows 0 and 2"),
         (["a", "b"], [5, 6, 6], r"old.npz has the ids '6' in rows 1 and 2"),
-        (["a"], ["b"], r"no id of .*new.npz \(such as 'a'\) is in .*old.npz \(such as 'b'\);"),
+        (
+            ["a"],
+            ["b"],
+            r"no id of .*new.npz \(ids, such as 'a'\) is in .*old.npz \(ids, such as 'b'\);",
+        ),
         (["a"], [1], ", text there and whole numbers here;"),
     ],
 )
