@@ -28,7 +28,7 @@ from sphinx.cmd.build import build_main
 import procrustes_lab
 from procrustes_lab.cli.main import cli
 from procrustes_lab.lab.claims import CLAIM_MIME, Claim
-from procrustes_lab.report.verdict import Decision
+from procrustes_lab.report.verdict import KEPT, Decision
 
 ROOT = Path(__file__).resolve().parents[1]
 MATHJAX = Path(str(find_spec("mathjax").origin)).parent / "static" / "mathjax" / "es5"
@@ -141,13 +141,14 @@ def filled(text: str, notebooks: Notebooks) -> str:
 
     ``{{ practice }}``, ``{{ theory }}`` and ``{{ appendix }}`` are the parts of the book.
     """
+    facts = {"repository": REPOSITORY or "the address of the repository", "kept": str(KEPT)}
 
     def fill(match: re.Match[str]) -> str:
         key = match[1]
         if key in PARTS:
             return "\n".join(f"notebooks/{name}" for name in notebooks if part(name) == key)
-        if key == "repository":
-            return REPOSITORY or "the address of the repository"
+        if key in facts:
+            return facts[key]
         if key in procrustes_lab.__all__:
             return f"[`{key}`](api/{key}.md)"
         name = next((name for name in notebooks if name.startswith(f"{key}_")), None)

@@ -44,13 +44,14 @@ def play_data() -> str:
         ),
         "queries": [asked[i] for i in shown],
         "names": [_short(data.names[kept[i]]) for i in shown],
-        "beginnings": [_beginning(texts[i]) for i in shown],
         "vectors": {name: [rows.shape[1], _bytes(rows)] for name, rows in vectors.items()},
         "ways": [
-            _way("the old model over its index", "old queries", "old documents"),
-            _way("new queries as they are, over the old index", "new queries", "old documents"),
-            _way("new queries mapped, over the old index", "mapped queries", "old documents"),
-            _way("the new model over its own index", "new queries", "new documents"),
+            _way(
+                "the old model over its index", "by the old model", "old queries", "old documents"
+            ),
+            _way("new queries over the old index", "without a map", "new queries", "old documents"),
+            _way("new queries, mapped", "with the map", "mapped queries", "old documents"),
+            _way("the new model over its own", "by the new model", "new queries", "new documents"),
         ],
         "lens": certificate.lens_point,
         "first": 0,
@@ -63,8 +64,8 @@ def _minilm(data):
     return sides, kept
 
 
-def _way(title: str, queries: str, documents: str) -> dict[str, str]:
-    return {"title": title, "queries": queries, "documents": documents}
+def _way(title: str, short: str, queries: str, documents: str) -> dict[str, str]:
+    return {"title": title, "short": short, "queries": queries, "documents": documents}
 
 
 def _bytes(rows: ArrayLike) -> str:
@@ -78,8 +79,3 @@ def _bytes(rows: ArrayLike) -> str:
 def _short(name: str) -> str:
     """Return a qualified name without its private modules."""
     return ".".join(part for part in name.split(".") if not part.startswith("_"))
-
-
-def _beginning(text: str, length: int = 110) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= length else words[:length].rsplit(" ", 1)[0] + " …"

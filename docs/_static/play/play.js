@@ -99,19 +99,25 @@ function randomNumbers(seed) {
   return () => (state = (state * 1664525 + 1013904223) % 4294967296, (state + 0.5) / 4294967296);
 }
 
-/** Points about the origin, with a mean square length of 1. */
-function randomCloud(random, n) {
-  const normal = () => Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random());
-  const points = Array.from({ length: n }, () => [1.25 * normal(), 0.7 * normal()]);
-  const size = Math.sqrt(dot(points.flat(), points.flat()) / n) || 1;
+/** The same points, with a mean square length of 1. */
+function scaled(points) {
+  const size = Math.sqrt(dot(points.flat(), points.flat()) / points.length);
   return points.map((point) => point.map((value) => value / size));
+}
+
+/** Points spread evenly over an ellipse about the origin. */
+function randomCloud(random, n) {
+  return scaled(Array.from({ length: n }, () => {
+    const radius = Math.sqrt(random()), angle = 2 * Math.PI * random();
+    return [1.6 * radius * Math.cos(angle), radius * Math.sin(angle)];
+  }));
 }
 
 /** Draw matched clouds: lines between, hollow circles for the source, squares for the target. */
 function drawPair(svg, X, Y) {
   const layer = svg.querySelector("g") || draw(svg, "g", {});
   layer.replaceChildren();
-  draw(layer, "path", { d: "M-1.5 0H1.5M0 -1.5V1.5", class: "axis", "stroke-width": 0.006 });
+  draw(layer, "path", { d: "M-1.8 0H1.8M0 -1.8V1.8", class: "axis", "stroke-width": 0.006 });
   X.forEach(([x, y], i) => draw(layer, "line", { x1: x, y1: -y, x2: Y[i][0], y2: -Y[i][1], class: "line", "stroke-width": 0.016 }));
   Y.forEach(([x, y]) => draw(layer, "rect", { x: x - 0.045, y: -y - 0.045, width: 0.09, height: 0.09, class: "target" }));
   X.forEach(([x, y]) => draw(layer, "circle", { cx: x, cy: -y, r: 0.06, class: "source", "stroke-width": 0.035 }));
@@ -131,7 +137,7 @@ const turn = (() => {
     "turned and disturbed": (X, random) => turned(X, 115, false).map((p) => p.map((v) => v + 0.5 * (random() - 0.5))),
     "turned, nothing else": (X) => turned(X, 115, false),
     "mirrored and disturbed": (X, random) => turned(X, 115, true).map((p) => p.map((v) => v + 0.5 * (random() - 0.5))),
-    "one direction stretched": (X) => turned(X.map(([x, y]) => [1.3 * x, 0.4 * y]), 115, false),
+    "one direction stretched": (X) => scaled(turned(X.map(([x, y]) => [x, y / 4]), 115, false)),
     "another cloud altogether": (X, random) => randomCloud(random, X.length),
   };
   for (const kind of Object.keys(kinds)) byId("turn-kind").append(new Option(kind));
@@ -150,7 +156,7 @@ const turn = (() => {
     const { X, Y, angle } = state, mirrored = mirror.checked;
     const moved = turned(X, angle, mirrored), c = certify(X, Y), now = error(moved, Y);
     drawPair(cloud, moved, Y);
-    const layer = cloud.querySelector("g"), [hx, hy] = turned([[1.45, 0]], angle, false)[0];
+    const layer = cloud.querySelector("g"), [hx, hy] = turned([[1.78, 0]], angle, false)[0];
     draw(layer, "line", { x1: 0, y1: 0, x2: hx, y2: -hy, class: "curve", "stroke-width": 0.02 }).style.strokeWidth = 0.02;
     draw(layer, "circle", { cx: hx, cy: -hy, r: 0.11, class: "point handle", "stroke-width": 0.03 }).style.strokeWidth = 0.03;
     cloud.setAttribute("aria-valuenow", Math.round(angle));
@@ -241,7 +247,7 @@ const lens = (() => {
   const real = typeof PLAY === "undefined" ? null : PLAY.lens;
   if (real) {
     draw(plane, "circle", { cx: size * real[0], cy: size * (1 - real[1]), r: 9, class: "star" }).append(
-      Object.assign(document.createElementNS("http://www.w3.org/2000/svg", "title"), { textContent: "the two networks of this page" }));
+      Object.assign(document.createElementNS("http://www.w3.org/2000/svg", "title"), { textContent: "the two models of this page" }));
     byId("lens-real").hidden = false;
   }
   const point = draw(plane, "circle", { r: 8, class: "point" });
@@ -334,7 +340,7 @@ const lens = (() => {
     let words;
     if (values.new <= values.old) words = "Leave things alone: the new model is no better than the old one.";
     else if (aligned <= values.old) words = `Re-embed: the map would have to keep more than ${percent(even)} of the new score to beat what you have.`;
-    else if (values.kept >= 95) words = "Align and keep the index: the map keeps nearly all that embedding everything again would give.";
+    else if (values.kept >= 100 * form.dataset.kept) words = "Align and keep the index: the map keeps nearly all that embedding everything again would give.";
     else words = `Align now, re-embed later: ${percent((aligned - values.old) / (values.new - values.old))} of the gain is to be had today.`;
     say(byId("break-said"), words);
     tell(byId("break-numbers"), [["new queries over the old index", shown(aligned)], ["the map breaks even at", Number.isFinite(even) ? percent(even) : "never"],
@@ -385,19 +391,18 @@ const search = (() => {
   function ask(number) {
     box.value = PLAY.queries[number];
     close();
-    const places = PLAY.ways.map(({ title, queries, documents }) => {
+    const places = PLAY.ways.map(({ title, short, queries, documents }) => {
       const order = ranked(sides[queries][number], sides[documents]);
-      return { title, top: order.slice(0, 5), place: order.indexOf(number) + 1 };
+      return { title, short, top: order.slice(0, 5), place: order.indexOf(number) + 1 };
     });
     byId("search-lists").replaceChildren(...places.map(({ title, top, place }) => {
       const section = document.createElement("section"), ordered = document.createElement("ol");
       section.append(Object.assign(document.createElement("h3"), { textContent: title }), ordered);
       for (const row of top) {
-        const item = document.createElement("li"), small = document.createElement("small");
-        item.append(Object.assign(document.createElement("code"), { textContent: PLAY.names[row] }));
+        const item = document.createElement("li");
+        item.append(Object.assign(document.createElement("code"), { textContent: PLAY.names[row] }),
+          Object.assign(document.createElement("small"), { textContent: PLAY.queries[row] }));
         if (row === number) item.className = "answer";
-        small.textContent = PLAY.beginnings[row];
-        item.append(small);
         ordered.append(item);
       }
       section.dataset.place = place;
@@ -405,7 +410,7 @@ const search = (() => {
       return section;
     }));
     byId("search").dataset.query = number;
-    say(byId("search-said"), "The answer stands at place " + places.map(({ title, place }) => `${place} (${title})`).join(", ") + `, of ${PLAY.queries.length}.`);
+    say(byId("search-said"), `Place of the answer among ${PLAY.queries.length}: ` + places.map(({ short, place }) => `${place} ${short}`).join(", ") + ".");
   }
 
   function close() {
@@ -454,11 +459,11 @@ const search = (() => {
   const random = randomNumbers(3);
   byId("search-another").addEventListener("click", () => ask(Math.floor(random() * PLAY.queries.length)));
   byId("search-about").textContent = PLAY.about;
-  const first = PLAY.ways.map(({ title, queries, documents }) => {
+  const first = PLAY.ways.map(({ short, queries, documents }) => {
     const hits = sides[queries].filter((query, i) => ranked(query, sides[documents])[0] === i).length;
-    return `${title} ${percent(hits / PLAY.queries.length)}`;
+    return `${percent(hits / PLAY.queries.length)} ${short}`;
   });
-  byId("search-all").textContent = `Over all ${PLAY.queries.length} queries of this page the answer comes first for: ${first.join("; ")}.`;
+  byId("search-all").textContent = `Over all ${PLAY.queries.length} queries here, the answer comes first for ${first.join(", ")}.`;
   ask(PLAY.first);
   return { ranked, sides };
 })();
