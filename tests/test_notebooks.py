@@ -57,7 +57,6 @@ OTHER_PARAMETERS = {
         "block": 3000,
         "small": 35,
     },
-    "10_rankings": {"seed": 7, "held_out": 700, "dimension": 96},
     "11_choose_the_map": {"seed": 7, "held_out": 700, "dimension": 96},
     "13_well_conditioned": {
         "seed": 7,
@@ -66,6 +65,7 @@ OTHER_PARAMETERS = {
         "largest": 9,
         "dimension": 96,
     },
+    "13_certify_a_ranking": {"seed": 7, "held_out": 700, "dimension": 96, "draws": 1000},
     "14_compare_with_cka": {"seed": 7, "random_pairs": 400, "dimension": 96},
     "report": {
         "seed": 7,
