@@ -22,6 +22,7 @@ from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import Block, FileError, Pairs, Wanted, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.formats import check_file
+from procrustes_lab.files.quantised import cautions
 
 IN_MEMORY = 2**28
 """Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
@@ -86,9 +87,10 @@ def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None
         values = {name: _as_json(value) for name, value in vars(certificate).items()}
         about = {"old": str(old), "new": str(new), "pairs": pairs.n, "by": pairs.by}
         counts = {"only_old": pairs.only_old, "only_new": pairs.only_new}
-        click.echo(json.dumps({**about, **counts, "certificate": values}, indent=1))
+        rest = {"cautions": _cautions(pairs), "certificate": values}
+        click.echo(json.dumps({**about, **counts, **rest}, indent=1))
     else:
-        click.echo(f"{pairs.matching}\n\n{certificate}")
+        say("\n".join([pairs.matching, *_cautions(pairs), "", str(certificate)]))
 
 
 @click.command("fit")
@@ -117,14 +119,14 @@ def fit_command(
     pairs = _read_pairs(old, new, **columns)
     alignment, certificate = _measure(pairs, center=center, whiten=whiten)
     Adapter(alignment, certificate, files.sha256(new), files.sha256(old)).save(output)
-    click.echo(f"{pairs.matching}\n\n{alignment}\n")
+    say("\n".join([pairs.matching, *_cautions(pairs), "", str(alignment), ""]))
     least = min(alignment.map.shape)
     if pairs.n < least:
-        click.echo(
+        say(
             f"Caution: {pairs.n:,} pairs show at most {pairs.n:,} of {least:,} directions; the map "
             "is arbitrary in the others: give more pairs."
         )
-    click.echo(f"Wrote {output} ({DIRECTION}).")
+    say(f"Wrote {output} ({DIRECTION}).")
 
 
 @click.command("apply")
@@ -163,9 +165,7 @@ def apply_command(adapter: Path, source: Path, output: Path, **columns: Any) -> 
 
     outputs.write(output, moved())
     note = f"; without their ids, which {output.suffix} cannot hold" if dropped and with_ids else ""
-    click.echo(
-        f"Wrote {n:,} vectors of {fitted.alignment.map.shape[1]} dimensions to {output}{note}."
-    )
+    say(f"Wrote {n:,} vectors of {fitted.alignment.map.shape[1]} dimensions to {output}{note}.")
 
 
 @click.command("report")
@@ -176,7 +176,9 @@ def apply_command(adapter: Path, source: Path, output: Path, **columns: Any) -> 
 )
 @click.option("--qrels", type=_File, metavar="FILE", help="Which documents answer which query.")
 @click.option("--output", type=_File, default=Path("report.html"), show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what is sampled.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is sampled."
+)
 @click.option("--keep-notebook", is_flag=True, help="Keep the executed notebook beside the page.")
 def report_command(
     old: Path | None,
@@ -200,7 +202,7 @@ def report_command(
     verdict = write_report(
         *(old, new, output), queries=queries, qrels=qrels, seed=seed, keep_notebook=keep_notebook
     )
-    click.echo(f"{verdict}\nWrote {output}.")
+    say(f"{verdict}\nWrote {output}.")
 
 
 COMMANDS = (certify_command, fit_command, apply_command, report_command)
@@ -277,6 +279,20 @@ def _check_output(output: Path, *inputs: Path) -> None:
         raise FileError(f"{output} is no regular file; expected the name of a file to write")
     if not os.access(folder, os.W_OK):
         raise FileError(f"{folder} is read-only; choose another place for {output.name}")
+
+
+def printable(text: str) -> str:
+    """Return a text in which no character moves the cursor, or changes what stands before it."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def say(text: str) -> None:
+    """Print lines, whatever names of files and ids are in them."""
+    click.echo("\n".join(map(printable, text.split("\n"))))
+
+
+def _cautions(pairs: Pairs) -> list[str]:
+    return [f"Caution: {said}" for side in (pairs.old, pairs.new) for said in cautions(side)]
 
 
 def _as_json(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 try:
     import click
 
-    from .commands import COMMANDS
+    from .commands import COMMANDS, printable
 except ModuleNotFoundError:
     sys.exit("procrustes-lab needs packages beyond numpy: pip install 'procrustes-lab[lab]'")
 
@@ -111,6 +111,7 @@ def main() -> None:
     """Run the command line; every way it can fail ends in one sentence and an exit code.
 
     0: done. 1: a notebook failed. 2: wrong use or bad input. 130: interrupted. 143: terminated.
+    129: hung up.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has an arrow
@@ -139,22 +140,26 @@ def main() -> None:
 
 @contextmanager
 def _orderly_end() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does: after removing what is half written."""
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: what is half written is removed."""
 
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    previous = signal.signal(signal.SIGTERM, end)
+    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    previous = {number: signal.getsignal(number) for number in ends}
+    for number, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _fail(sentence: str, code: int) -> None:
     """Print one line, whatever names of files and ids are in it."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in sentence)
-    click.echo(f"procrustes-lab: {line}", err=True)
+    click.echo(f"procrustes-lab: {printable(sentence)}", err=True)
     sys.exit(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,23 +27,43 @@ UNREADABLE = (
 def replacing(path: StrPath) -> Iterator[IO[bytes]]:
     """Give a file beside `path` to write, and put it in the place of `path` once it is complete.
 
-    Only a regular file is ever replaced: not a folder, and no device such as /dev/null.
+    Only a regular file is ever replaced: not a folder, and no device such as /dev/null. The new one
+    has the mode of the old; and a link goes on leading to where it led.
     """
     path = Path(path)
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "no regular file"
         raise ValueError(f"{path} is {kind}; expected the name of a file to write")
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(beside, "xb") as file:
-            yield file
-        os.replace(beside, path)
-    except OSError as error:
-        if error.errno and error.filename in (None, str(beside)):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+        with blaming(path, beside):
+            with open(beside, "xb") as file:
+                if path.exists():
+                    shutil.copymode(path, beside)
+                yield file
+            os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def blaming(path: StrPath, *also: StrPath) -> Iterator[None]:
+    """Name `path` in errors of the system that name no file, or one of those in `also`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and (
+            not error.filename or error.filename in [os.fspath(name) for name in also]
+        ):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
+
+
+def check_regular(path: StrPath) -> None:
+    """Raise ValueError for a pipe or a device, which would be waited for, or read, for ever."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise ValueError(f"{os.fspath(path)} is no regular file; expected one")
 
 
 def write(path: StrPath, **fields: Any) -> None:
@@ -59,7 +80,11 @@ def reading(path: StrPath, expected: str, remedy: str) -> Iterator[dict[str, Any
 
     A file that is missing, or may not be read, raises its own OSError.
     """
+    check_regular(path)
     try:
+        with zipfile.ZipFile(path) as members:  # `write` does not compress
+            if sum(member.file_size for member in members.infolist()) > os.path.getsize(path):
+                raise ValueError("it would take more memory than it should")
         with np.load(path, allow_pickle=False) as file:
             fields = {name: file[name] for name in file.files}
         yield {name: value if value.ndim else value.item() for name, value in fields.items()}

@@ -34,6 +34,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings
 
@@ -309,11 +310,10 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
     Raises
     ------
-    FileError
-        If it is no regular file: reading a pipe would wait for ever.
+    ValueError
+        If it is neither.
     """
-    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise FileError(f"{os.fspath(path)} is no regular file; expected one")
+    check_regular(path)
     digest = hashlib.sha256()
     for shard in shards(Path(path)):
         with open(shard, "rb") as file:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import nbformat
 from nbformat import NotebookNode
 
-from procrustes_lab.core.archive import replacing
+from procrustes_lab.core.archive import blaming, replacing
 from procrustes_lab.files.pairs import FileError
 from procrustes_lab.lab import runner
 
@@ -86,7 +86,8 @@ def write_report(
     template = next(path for path in _PLACES if path.is_file())
     # Opened first, so that a place that cannot be written fails before any work is done.
     with replacing(target) as made_page, TemporaryDirectory(prefix="procrustes-lab-") as folder:
-        runner.run([template], Path(folder), parameters={**given, "seed": seed})
+        with blaming(folder):
+            runner.run([template], Path(folder), parameters={**given, "seed": seed})
         executed = Path(folder, "notebooks", template.name)
         notebook = nbformat.read(executed, as_version=4)
         _raise_failure(notebook)

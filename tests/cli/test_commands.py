@@ -1,13 +1,16 @@
 """The commands on a user's own files: the library's numbers, and nothing lost on bad input."""
 
+import io
 import json
 import os
 import pickle
 import re
 import resource
 import signal
+import stat
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -169,6 +172,56 @@ def test_an_output_that_is_there_is_replaced_and_nothing_else_is_left(run, tmp_p
     assert Adapter.load("adapter.npz").alignment.n == N
 
 
+def test_an_output_keeps_its_mode_and_a_link_its_end(run, tmp_path):
+    x, y, _ = rotated_pair()
+    np.save("new.npy", x)
+    np.save("old.npy", y)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "adapter.npz").write_text("before")
+    (tmp_path / "kept" / "adapter.npz").chmod(0o640)
+    os.symlink("kept/adapter.npz", "link.npz")
+    run("fit", "old.npy", "new.npy", "-o", "link.npz")
+    assert os.path.islink("link.npz")
+    assert stat.S_IMODE((tmp_path / "kept" / "adapter.npz").stat().st_mode) == 0o640
+    assert Adapter.load("kept/adapter.npz").alignment.n == N
+
+
+def test_no_name_moves_the_cursor(run):
+    x, y, _ = rotated_pair()
+    np.savez("new.npz", v=x, **{"\x1b[2J_id": np.arange(N)})
+    np.savez("old\u202e.npz", v=y, id=np.arange(N))
+    for command in (["certify"], ["fit", "-o", "\x9b.npz"]):
+        out = run(*command, "old\u202e.npz", "new.npz", *["--id", "id", "--id", "\x1b[2J_id"])
+        assert out.startswith(r"60 pairs by id (id in old\u202e.npz, \x1b[2J_id in new.npz).")
+        assert all(c.isprintable() or c == "\n" for c in out)
+
+
+def test_the_columns_of_either_side_may_be_named(run):
+    x, y, turn = rotated_pair()
+    order = np.random.default_rng(1).permutation(N)
+    np.savez("new.npz", a=x[order], b=-x[order], row=order)
+    np.savez("old.npz", v=y, number=np.arange(N))
+    names = ["--id", "number", "--id", "row", "--vector", "v", "--vector", "b"]
+    out = run("fit", "old.npz", "new.npz", *names, "-o", "a.npz")
+    assert out.startswith("60 pairs by id (number in old.npz, row in new.npz).\n")
+    np.testing.assert_allclose(Adapter.load("a.npz").alignment.map, -turn, atol=1e-12)
+    run("apply", "a.npz", "new.npz", "moved.npz", "--vector", "b", "--id", "row")
+    with np.load("moved.npz") as moved:
+        np.testing.assert_allclose(moved["vectors"], y[order], atol=1e-12)
+        np.testing.assert_array_equal(moved["row"], order)
+
+
+def test_bytes_that_are_no_coordinates_are_cautioned_of(run):
+    x, y, _ = rotated_pair(n=500, d_new=64, d_old=64)
+    np.save("new.npy", np.packbits(x + 0.5 > 0, axis=1))
+    np.save("old.npy", y)
+    assert "\nCaution: new.npy holds bytes whose last bits" in run("certify", "old.npy", "new.npy")
+    said = json.loads(run("certify", "old.npy", "new.npy", "--json"))
+    assert [caution.split(";")[0][:30] for caution in said["cautions"]] == [
+        "Caution: new.npy holds bytes w"
+    ]
+
+
 def test_infinity_is_null_in_json(run):
     np.save("new.npy", np.ones((4, 2)))
     np.save("old.npy", np.ones((4, 2)))
@@ -254,7 +307,27 @@ def nothing():
     pass
 
 
+def two_arrays():
+    with open("bad.npy", "wb") as file:
+        np.save(file, X)
+        np.save(file, X)
+
+
+def bomb():
+    """64 MB of zeros in 64 kB, where ten vectors are said to be."""
+    with zipfile.ZipFile("bad.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        whole = io.BytesIO()
+        np.save(whole, ones(10, 6))
+        archive.writestr("vectors.npy", whole.getvalue() + bytes(2**26))
+
+
+def not_only_arrays():
+    with zipfile.ZipFile("bad.npz", "w") as archive:
+        archive.writestr("README.txt", "vectors")
+
+
 X = rotated_pair()[0]
+ODD = "bad\udcff.parquet"
 LISTS = pa.array([[1.0, 2.0], [3.0, 4.0]])
 CERTIFY = ["certify", "old.npy", "bad.npy"]
 IDS = ["certify", "old.jsonl", "bad.npz"]
@@ -300,6 +373,64 @@ CASES = {
     "a folder": (lambda: os.mkdir("bad.npy"), CERTIFY, "bad.npy is a folder; expected a file"),
     "a device": (nothing, ["certify", "old.npy", "/dev/zero"], "/dev/zero is no regular file"),
     "a pipe": (lambda: os.mkfifo("bad.npy"), CERTIFY, "bad.npy is no regular file; expected one"),
+    "a pipe to be moved": (
+        lambda: os.mkfifo("bad.npy"),
+        ["apply", "adapter.npz", "bad.npy", "out.npy"],
+        "bad.npy is no regular file; expected one",
+    ),
+    "a pipe as adapter": (lambda: os.mkfifo("bad.npz"), APPLY, "bad.npz is no regular file"),
+    "a pipe in the report": (
+        lambda: os.mkfifo("bad.npy"),
+        ["report", "old.npy", "bad.npy"],
+        "bad.npy is no regular file; expected one",
+    ),
+    "two arrays in a file": (
+        two_arrays,
+        CERTIFY,
+        "bad.npy has 3,968 bytes after its array of shape (60, 8): another array?",
+    ),
+    "a bomb": (bomb, NPZ, "bad.npz is damaged: vectors says that it takes 608 bytes, and takes 67"),
+    "a bomb as adapter": (
+        lambda: np.savez_compressed("bad.npz", map=np.zeros((2000, 2000))),
+        APPLY,
+        "bad.npz is not an adapter",
+    ),
+    "no array in npz": (not_only_arrays, NPZ, "no vectors, it holds README.txt (no array)"),
+    "many NaN": (
+        npz(v=spoiled(np.nan, row=slice(3, 40, 3)), id=[f"d{i}" for i in range(N)]),
+        IDS,
+        "has NaN or infinity in 13 of 60 rows, 3, 6, 9, … (id d3, d6, d9, …); expected finite num",
+    ),
+    "many NaN in npy": (
+        array("bad.npy", spoiled(np.nan, row=slice(3, 5))),
+        CERTIFY,
+        "bad.npy has NaN or infinity in 2 of 60 rows, 3, 4; expected finite numbers: drop these",
+    ),
+    "a name that is not UTF-8": (
+        lambda: WRITE[".parquet"]("good.parquet", X, None) or os.rename("good.parquet", ODD),
+        ["certify", "old.npy", ODD],
+        r"bad\udcff.parquet has a name that is not UTF-8; rename it",
+    ),
+    "a seed below zero": (
+        nothing,
+        ["report", "old.npy", "new.npy", "--seed", "-1"],
+        "Invalid value for '--seed'",
+    ),
+    "a column three times": (
+        nothing,
+        ["certify", "old.npy", "new.npy", *3 * ["--id", "x"]],
+        "--id is given 3 times; expected two at most",
+    ),
+    "a column that is not there": (
+        nothing,
+        ["certify", "old.jsonl", "new.npy", "--id", "key", "--id", "x"],
+        "old.jsonl has no key; it holds vector (list of numbers), title (NoneType), _id (text)",
+    ),
+    "pairs by no id": (
+        nothing,
+        ["certify", "old.jsonl", "new.npy", "--by", "id"],
+        "there are no ids in new.npy; name them by --id, or add them",
+    ),
     "wrong ending": (
         text("v.pt", b"1,2"),
         ["certify", "v.pt", "new.npy"],
@@ -711,6 +842,7 @@ cli.main()
             "procrustes-lab: interrupted: nothing is left running, and no file was changed",
         ),
         (signal.SIGTERM, 143, ""),
+        (signal.SIGHUP, 129, ""),
     ],
 )
 def test_stopped_half_way_nothing_is_left(tmp_path, good_files, sent, code, said, out):

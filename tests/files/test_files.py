@@ -1,7 +1,9 @@
 """Embedding files: every format gives the same vectors, and pairs are the same objects."""
 
 import contextlib
+import errno
 import hashlib
+import tempfile
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ from embedding_files import WRITE, write_npz
 
 from procrustes_lab import files
 from procrustes_lab.files import FileError, outputs
+from procrustes_lab.files.columns import TEXT
 
 
 def vectors(n=20, d=3, dtype=np.float32, seed=0):
@@ -214,6 +217,34 @@ def test_what_is_written_is_read_back(tmp_path, ending, ids, dtype):
         assert read.id_type == ("text" if isinstance(ids[0], str) else "whole numbers")
     if ending == ".npy":
         assert np.load(tmp_path / "out.npy").dtype == dtype
+
+
+@pytest.mark.parametrize("ending", outputs.WRITERS)
+def test_big_endian_numbers_are_numbers(tmp_path, ending):
+    np.savez(tmp_path / "in.npz", v=vectors().astype(">f4"), id=np.arange(20, dtype=">i8"))
+    outputs.write(tmp_path / f"out{ending}", files.blocks(tmp_path / "in.npz", 7))
+    read = files.read(tmp_path / f"out{ending}")
+    np.testing.assert_array_equal(read.rows, vectors())
+    assert ending == ".npy" or read.ids.tolist() == [str(i) for i in range(20)]
+
+
+def test_ids_that_numpy_would_cut_are_not_written_as_its_arrays(tmp_path):
+    blocks = [files.Block(np.array(["a\0", "b"], TEXT), vectors(2), "id")]
+    with pytest.raises(FileError, match="cannot hold ids that end in NUL"):
+        outputs.write(tmp_path / "out.npz", iter(blocks))
+    outputs.write(tmp_path / "out.parquet", iter(blocks))
+    assert files.read(tmp_path / "out.parquet").ids.tolist() == ["a\0", "b"]
+
+
+def test_a_full_temporary_folder_is_what_is_named(tmp_path, monkeypatch):
+    write_npz(tmp_path / "in.npz", vectors(), None)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(FileError, match=r"in\.npz does not fit in .*; set TMPDIR to a folder"):
+        files.read(tmp_path / "in.npz")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
