@@ -6,7 +6,7 @@ rotations and by a change of scale of either side, and needs O(n d²) time and O
 - CKA, or the RV coefficient:  ‖XᵀY‖_F² / (‖XᵀX‖_F ‖YᵀY‖_F);
 - normalised Bures similarity:  ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F).
 
-They bound each other (T7, and the floor N3). Write c and F for the two, d for the larger dimension,
+They bound each other (T7, and the floor T10). Write c and F for the two, d for the larger dimension,
 and r for the geometric mean of the two participation ratios; then
 
     F² / (d − (d − 1) F²) ≤ c ≤ d F²               where F ≤ 1/d,
@@ -163,7 +163,7 @@ def bures_range(cka: float, participation: float) -> Range:
 
 
 def procrustes_floor(cka: float) -> float:
-    """Least squared Procrustes distance that a CKA leaves, in any dimension (N3).
+    """Least squared Procrustes distance that a CKA leaves, in any dimension (T10).
 
     2 − 2 cos(arccos(c) / 2^(3/4)), at least (1 − c)/√2, for sides scaled so that their Gram
     matrices have Frobenius norm 1; centred or not, as the CKA is. The constant 1/√2 is the best
