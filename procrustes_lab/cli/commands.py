@@ -22,7 +22,6 @@ from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import Block, FileError, Pairs, Wanted, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.formats import check_file
-from procrustes_lab.files.quantised import cautions
 
 IN_MEMORY = 2**28
 """Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
@@ -292,7 +291,7 @@ def say(text: str) -> None:
 
 
 def _cautions(pairs: Pairs) -> list[str]:
-    return [f"Caution: {said}" for side in (pairs.old, pairs.new) for said in cautions(side)]
+    return [f"Caution: {said}" for side in (pairs.old, pairs.new) if (said := side.suspicion)]
 
 
 def _as_json(value: Any) -> Any:

@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.archive import check_regular
+from procrustes_lab.core.quantised import suspect
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings
 
@@ -91,6 +92,19 @@ class Vectors:
                 )
             raise bad.error(len(self.rows))
         return rows
+
+    @property
+    def suspicion(self) -> str:
+        """What the numbers seem to be if they are no coordinates, in a sentence; else nothing."""
+        kind = suspect(self.rows[:: max(1, len(self.rows) // 2000)][:2000])
+        return f"{self.path} seems to hold {kind}; {_UNCODED[kind]}." if kind else ""
+
+
+_UNCODED = {
+    "packed bits": "unpack them first, by numpy.unpackbits(rows.astype('uint8'), axis=1)",
+    "wrapped codes": "what was out of range came in at the other end: clip before the conversion",
+    "codes of a byte": "if each coordinate has its own range, give back its step and lowest value",
+}
 
 
 @dataclass(frozen=True, eq=False)

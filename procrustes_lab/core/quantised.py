@@ -1,14 +1,9 @@
-"""Bytes that are taken for coordinates, and are not: what gives them away."""
+"""Numbers that are codes and no coordinates: quantised vectors that were not turned back."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-
-from .pairs import Vectors
-
-ROWS = 2000
-"""How many rows are looked at, spread over the file."""
+from numpy.typing import ArrayLike, NDArray
 
 EDGE = 8
 """A byte is at an end of its range if it is one of so many values there."""
@@ -23,52 +18,49 @@ FEWEST = 40
 """Bytes at the ends of their range from which that share is judged."""
 
 
-def cautions(vectors: Vectors) -> list[str]:
-    """Return what is suspicious about vectors of whole numbers, a sentence each.
+def suspect(rows: ArrayLike) -> str:
+    """Say what kind of code the numbers of some rows look like; nothing if they look like vectors.
 
     Packed bits: the last bit of a coordinate's byte is noise, and one as often as zero; of packed
     bits it is a coordinate like the others, and lopsided. In five networks' vectors most columns
-    are, and at most one in nine of quantised coordinates (p < 10⁻⁶ a column, about 2,000 rows).
+    are (p < 10⁻⁶ each, 2,000 rows), and at most one in nine of quantised coordinates.
 
     Wrapped: a coordinate that was out of range and is not clipped comes in at the other end, where
     the other coordinates, by linear regression on half of the rows, do not expect it.
 
-    Ranges: where nearly every column fills all 256 values, each was given a range of its own.
+    Ranges: where nearly every column fills all 256 values, each was given a range of its own, and
+    zero stands for another number in each.
+
+    Parameters
+    ----------
+    rows : array_like, shape (k, d)
+        Two thousand are plenty.
+
+    Returns
+    -------
+    str
+        ``"packed bits"``, ``"wrapped codes"``, ``"codes of a byte"`` or ``""``.
     """
-    n = len(vectors.rows)
-    q = np.array(vectors.rows[:: max(1, n // ROWS)][:ROWS], float)
+    q = np.asarray(rows, float)
     lowest, highest = q.min(), q.max()
     if len(q) < 2 or lowest < -128 or highest > 255 or highest - lowest < 3 or (q % 1).any():
-        return []
+        return ""
     lopsided = np.abs((q % 2).mean(axis=0) - 0.5) * 2 * np.sqrt(len(q)) > 5
     if q.std() > EDGE and lopsided.mean() > 0.5:
-        return [
-            f"{vectors.path} holds bytes whose last bits say as much as their first: if they are "
-            "packed bits, unpack them first, by numpy.unpackbits(rows.astype('uint8'), axis=1)."
-        ]
-    found = []
-    share = _misplaced(q - (128 if lowest >= 0 else 0))
-    if share > MISPLACED:
-        found.append(
-            f"in {vectors.path}, {share:.0%} of the bytes at the ends of their range belong at the "
-            "other end, by the other coordinates: they wrapped round; clip before the conversion."
-        )
-    if (np.ptp(q, axis=0) >= 250).mean() > 0.9:
-        found.append(
-            f"in {vectors.path} nearly every coordinate fills the range of a byte: if each was "
-            "given a range of its own, give it back its step and its lowest value first."
-        )
-    return found
+        return "packed bits"
+    if _misplaced(q - (128 if lowest >= 0 else 0)) > MISPLACED:
+        return "wrapped codes"
+    return "codes of a byte" if (np.ptp(q, axis=0) >= 250).mean() > 0.9 else ""
 
 
 def _misplaced(q: NDArray[np.float64]) -> float:
     fitted, tried = q[::2], q[1::2]
+    at_end = np.abs(tried + 0.5) > 128 - EDGE
+    if at_end.sum() < FEWEST:
+        return 0.0
     covariance = np.atleast_2d(np.cov(fitted.T))
     covariance += np.eye(len(covariance)) * (0.1 * np.trace(covariance) / len(covariance) + 1e-9)
     precision = np.linalg.inv(covariance)
     centred = tried - fitted.mean(axis=0)
     expected = tried - (centred @ precision) / np.diag(precision)  # each by all the others
-    at_end = np.abs(tried + 0.5) > 128 - EDGE
-    if at_end.sum() < FEWEST:
-        return 0.0
     return float((np.sign(expected) != np.sign(tried))[at_end].mean())
