@@ -34,7 +34,13 @@ OTHER_PARAMETERS = {
         "held_out": 700,
         "target": 0.03,
     },
-    "05_retraining": {"seed": 7, "versions": 3, "runs": 2, "factors": 16, "iterations": 30},
+    "05_survive_a_retraining": {
+        "seed": 7,
+        "versions": 3,
+        "runs": 2,
+        "factors": 16,
+        "iterations": 30,
+    },
     "06_partial_upgrades": {"seed": 7, "held_out": 600, "dimension": 256, "smaller": 128},
     "07_mixed_modality": {
         "seed": 7,
@@ -81,7 +87,7 @@ OTHER_PARAMETERS = {
 # table made of it has the data's name in its own, and is shown by the notebook as committed.
 SHARED = ROOT.parent / "shared" / "data"
 WITH_DATA = {
-    "05_retraining": {"data": "movielens", "data_home": str(SHARED)},
+    "05_survive_a_retraining": {"data": "movielens", "data_home": str(SHARED)},
 }
 DATA = ("movielens", "scifact", "clip")
 FROM_DATA = {figure.name for figure in FIGURES if any(f"_{name}" in figure.stem for name in DATA)}
