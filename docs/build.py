@@ -27,6 +27,8 @@ from sphinx.cmd.build import build_main
 
 import procrustes_lab
 from procrustes_lab.cli.main import cli
+from procrustes_lab.files import pairs
+from procrustes_lab.files.formats import CONVERSIONS
 from procrustes_lab.lab.claims import CLAIM_MIME, Claim
 from procrustes_lab.report.verdict import KEPT, Decision
 
@@ -95,7 +97,12 @@ def prepared(name: str, notebook: NotebookNode) -> NotebookNode:
             if "text/markdown" in data:
                 data["text/markdown"] = linked("".join(data["text/markdown"]), "notebooks")
         alt = re.sub(r"[$*`\\]", "", heading)
-        cell.metadata["mystnb"] = {"image": {"alt": f"Figure under the heading: {alt}"}}
+        folded = "list" if "hide-output" in cell.metadata.get("tags", []) else "code"
+        cell.metadata["mystnb"] = {
+            "image": {"alt": f"Figure under the heading: {alt}"},
+            "code_prompt_show": f"Show the {folded}",
+            "code_prompt_hide": f"Hide the {folded}",
+        }
     return notebook
 
 
@@ -142,6 +149,10 @@ def filled(text: str, notebooks: Notebooks) -> str:
     ``{{ practice }}``, ``{{ theory }}`` and ``{{ appendix }}`` are the parts of the book.
     """
     facts = {"repository": REPOSITORY or "the address of the repository", "kept": str(KEPT)}
+    facts |= {
+        "formats": str(inspect.getdoc(pairs)).split("\n\n", 1)[1],
+        "conversions": conversions(),
+    }
 
     def fill(match: re.Match[str]) -> str:
         key = match[1]
@@ -217,9 +228,10 @@ def command_line() -> str:
         "ends with 0 if all went well, 1 if a notebook failed, and 2 after wrong use or bad input, "
         "which it says in one sentence.\n"
     ]
+    settings = {"max_content_width": 88, **cli.context_settings}
     for name, command in cli.commands.items():
-        with click.Context(command, info_name=f"procrustes-lab {name}", max_content_width=88) as c:
-            parts.append(f"## {name}\n\n```text\n{command.get_help(c)}\n```\n")
+        context = click.Context(command, info_name=f"procrustes-lab {name}", **settings)
+        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 
 
@@ -227,6 +239,16 @@ def decisions() -> str:
     """Write the report's decisions as a table."""
     rows = [f"| **{decision}** | {decision.advice} |" for decision in Decision]
     return "\n".join(["| the report says | what that means |", "| --- | --- |", *rows]) + "\n"
+
+
+def conversions() -> str:
+    """Write the ways from files that are not read to files that are, as a table."""
+    code = re.compile(r"((?:numpy|pyarrow|frame|jq)\b.*)$")
+    rows = [
+        "| " + " ".join(f"`{e}`" for e in endings) + " | " + code.sub(r"`\1`", way) + " |"
+        for endings, way in CONVERSIONS.items()
+    ]
+    return "\n".join(["| ending | what makes a file that is read |", "| --- | --- |", *rows])
 
 
 def ledger(notebooks: Notebooks) -> str:

@@ -1,6 +1,7 @@
 """Settings of the site. `build.py` gathers its pages, and then has Sphinx build them."""
 
 import os
+import re
 
 import procrustes_lab
 
@@ -12,6 +13,8 @@ html_title = project
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
 default_role = "py:obj"
+smartquotes_action = "D"  # dashes; quotation marks are often Python's
+toc_object_entries_show_parents = "hide"
 
 nb_execution_mode = "off"  # the outputs are the committed ones
 nb_render_markdown_format = "myst"
@@ -70,3 +73,16 @@ if repository:
             "notebook_interface": "jupyterlab",
         },
     }
+
+
+def setup(app):
+    """Let a docstring describe several attributes at once: ``a, b : type``."""
+
+    def join_names(app, what, name, object, options, lines):
+        # Sphinx takes what stands before a space for a type: a space without width is none.
+        lines[:] = [
+            re.sub(r"^\w+(, \w+)+(?= : )", lambda m: m[0].replace(", ", ",\u200b"), line)
+            for line in lines
+        ]
+
+    app.connect("autodoc-process-docstring", join_names, priority=1)

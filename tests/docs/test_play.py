@@ -101,13 +101,13 @@ def test_two_clouds_stand_where_the_point_was_dragged(page):
         "(({left, top, width}) => [left, top, width])"
         "(document.querySelector('#lens-plane').getBoundingClientRect())"
     )
-    unit = width / 372  # the lens is drawn 300 wide in a frame of 372
-    start = (left + (42 + 300 * 0.6) * unit, top + (12 + 300 * 0.65) * unit)
-    end = (left + (42 + 300 * 0.8) * unit, top + (12 + 300 * 0.4) * unit)
+    unit = width / 380  # the lens is drawn 300 wide in a frame of 380
+    start = (left + (52 + 300 * 0.6) * unit, top + (12 + 300 * 0.65) * unit)
+    end = (left + (52 + 300 * 0.8) * unit, top + (12 + 300 * 0.4) * unit)
     page.drag(start, end)
     x, y = page.evaluate("[procrustesPlay.lens.x, procrustesPlay.lens.y]")
     assert (x, y) == (pytest.approx(0.8, abs=0.01), pytest.approx(0.6, abs=0.01))
-    page.drag(end, (left + (42 + 300 * 0.9) * unit, top + 2))  # above the lens: held at its side
+    page.drag(end, (left + (52 + 300 * 0.9) * unit, top + 2))  # above the lens: held at its side
     x, y = page.evaluate("[procrustesPlay.lens.x, procrustesPlay.lens.y]")
     assert y == x == pytest.approx(0.9, abs=0.01)
 

@@ -243,7 +243,7 @@ const lens = (() => {
     if (value) draw(plane, "text", { x: -8, y: size * (1 - value) + 4, "text-anchor": "end" }, value);
   }
   draw(plane, "text", { x: size / 2, y: size + 38, "text-anchor": "middle" }, "Gram discrepancy Δ/t");
-  draw(plane, "text", { transform: `translate(-26 ${size / 2}) rotate(-90)`, "text-anchor": "middle" }, "error p²/t");
+  draw(plane, "text", { transform: `translate(-38 ${size / 2}) rotate(-90)`, "text-anchor": "middle" }, "error p²/t");
   const real = typeof PLAY === "undefined" ? null : PLAY.lens;
   if (real) {
     draw(plane, "circle", { cx: size * real[0], cy: size * (1 - real[1]), r: 9, class: "star" }).append(
