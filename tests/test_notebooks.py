@@ -71,6 +71,12 @@ OTHER_PARAMETERS = {
         "largest": 9,
         "dimension": 96,
     },
+    "12_from_sample_to_population": {
+        "seed": 7,
+        "dimension": 96,
+        "draws": 4,
+        "many_draws": 3000,
+    },
     "13_certify_a_ranking": {"seed": 7, "held_out": 700, "dimension": 96, "draws": 1000},
     "14_compare_with_cka": {"seed": 7, "random_pairs": 400, "dimension": 96},
     "report": {
