@@ -5,7 +5,7 @@ zero-shot evaluation of information retrieval models", arXiv:2104.08663.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from procrustes_lab.search import retrieval
 
 from .cache import Folder
 from .datasets import ApiDescriptions
+from .judgements import numbered_lines, own_documents, read_judgements
 
 METRICS = ("ndcg_cut_10", "recall_100", "recip_rank")
 """What `evaluate` measures, by trec_eval's names: nDCG@10, recall@100, reciprocal rank."""
-
-HEADING = ["query-id", "corpus-id", "score"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,6 +49,11 @@ class Collection:
             f"Collection({len(self.documents)} documents, {len(self.queries)} queries, "
             f"{judged} judgements)"
         )
+
+    @property
+    def own(self) -> NDArray[np.int64]:
+        """The document that each query is itself, which no search counts; see `own_documents`."""
+        return own_documents(self.query_ids, self.document_ids, dict(enumerate(self.judgements)))
 
     def split(self, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Choose queries at random to evaluate, and the documents that may be fitted on.
@@ -110,8 +114,8 @@ def load(folder: Folder) -> Collection:
     """Read ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/test.tsv`` from a folder.
 
     A line of ``corpus.jsonl`` is a JSON object with the strings ``_id``, ``text`` and perhaps
-    ``title``; of ``queries.jsonl``, with ``_id`` and ``text``. ``qrels/test.tsv`` has the heading
-    ``query-id``, ``corpus-id``, ``score`` and tab-separated lines, each score an integer.
+    ``title``; of ``queries.jsonl``, with ``_id`` and ``text``. For ``qrels/test.tsv`` see
+    `procrustes_lab.data.judgements.read_judgements`.
     Queries without a relevant document are left out: no metric is defined for them.
 
     Raises
@@ -133,21 +137,20 @@ def load(folder: Folder) -> Collection:
                 "a BEIR folder has corpus.jsonl, queries.jsonl and qrels/test.tsv"
             )
     documents, queries = _read_texts(corpus), _read_texts(asked)
-    judged = _read_judgements(qrels, documents, queries)
-    kept = [query for query in queries if any(grade > 0 for grade in judged[query].values())]
-    if not kept:
-        raise ValueError(f"{qrels} calls no document relevant; expected a score of at least 1")
+    rows = ({name: row for row, name in enumerate(texts)} for texts in (queries, documents))
+    judged, _ = read_judgements(qrels, *rows, all_known=True)
+    kept = [(name, judged[row]) for row, name in enumerate(queries) if row in judged]
     return Collection(
         tuple(documents),
         tuple(documents.values()),
-        tuple(kept),
-        tuple(queries[query] for query in kept),
-        tuple(judged[query] for query in kept),
+        tuple(name for name, _ in kept),
+        tuple(queries[name] for name, _ in kept),
+        tuple(grades for _, grades in kept),
     )
 
 
 def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
-    """Grade a search with trec_eval's own code.
+    """Grade a search with trec_eval's own code, a query's own document left out as in BEIR.
 
     Parameters
     ----------
@@ -189,6 +192,8 @@ def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> ND
         str(j): {str(row): float(k - place) for place, row in enumerate(ranked)}
         for j, ranked in zip(asked, rows.tolist(), strict=True)
     }
+    for j, row in enumerate(collection.own):
+        run.get(str(j), {}).pop(str(row), None)
     graded = RelevanceEvaluator(judged, set(METRICS)).evaluate(run)
     return np.array([[graded[str(j)][metric] for metric in METRICS] for j in asked])
 
@@ -221,8 +226,8 @@ def grade(
     """
     asked = np.asarray(evaluated)
     answers = [[row for row, mark in collection.judgements[j].items() if mark > 0] for j in asked]
-    if any(len(rows) > 1 for rows in answers):
-        found, _ = retrieval.search(queries, documents, min(1000, len(collection.documents)))
+    if any(len(rows) > 1 for rows in answers) or (collection.own[asked] >= 0).any():
+        found, _ = retrieval.search(queries, documents, min(1001, len(collection.documents)))
         return evaluate(collection, asked, found)
     rank = retrieval.ranks(queries, documents, np.ravel(answers))
     gain = np.where(rank <= 10, 1 / np.log2(1 + rank), 0)
@@ -248,46 +253,3 @@ def _read_texts(path: Path) -> dict[str, str]:
     if not texts:
         raise ValueError(f"{path} is empty; expected one JSON object a line")
     return texts
-
-
-def _read_judgements(
-    path: Path, documents: dict[str, str], queries: dict[str, str]
-) -> dict[str, dict[int, int]]:
-    """Return, for every query, the grades of judged documents by row."""
-    rows = {document: row for row, document in enumerate(documents)}
-    judged: dict[str, dict[int, int]] = {query: {} for query in queries}
-    heading: list[str] = []
-    for place, line in numbered_lines(path):
-        fields = line.split("\t")
-        if not heading:
-            heading = fields
-            if fields != HEADING:
-                raise ValueError(f"{place} is {line!r}; expected the heading {' '.join(HEADING)}")
-            continue
-        if len(fields) != 3:
-            raise ValueError(f"{place} has {len(fields)} tab-separated fields; expected 3")
-        query, document, score = fields
-        if query not in judged:
-            raise ValueError(f"{place} names query {query!r}, which queries.jsonl has not")
-        if document not in rows:
-            raise ValueError(f"{place} names document {document!r}, which corpus.jsonl has not")
-        if rows[document] in judged[query]:
-            raise ValueError(f"{place} judges {query!r} and {document!r} a second time")
-        try:
-            judged[query][rows[document]] = int(score)
-        except ValueError:
-            raise ValueError(f"{place} has score {score!r}; expected an integer") from None
-    return judged
-
-
-def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield every line that is not blank, after its place: the file and the line's number."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            place = f"{path}, line {number},"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{place} is not UTF-8 (byte {error.start + 1})") from None
-            if text.strip():
-                yield place, text

@@ -18,13 +18,11 @@ from procrustes_lab.core.validate import as_embeddings, reject_nonfinite
 from procrustes_lab.search.retrieval import search
 from procrustes_lab.search.rivals import Rival
 
-from .beir import numbered_lines
 from .cache import Folder
+from .judgements import numbered_lines, read_judgements
 
 Matrix = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-HEADING = ["query_id", "corpus_id", "score"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def read(folder: Folder) -> MixedSearch:
     ``queries.jsonl``     one JSON object a line: ``query_id``, and ``text``, ``image`` or both
     ``mixed_corpus.jsonl`` the same with ``corpus_id``; a side that is missing, null or empty is
                           one that the document does not have
-    ``qrels/qrels.tsv``   ``query_id``, ``corpus_id``, ``score``, tab-separated, under that heading
+    ``qrels/qrels.tsv``   ``query_id``, ``corpus_id``, ``score``; see `read_judgements`
     ``query_text.npy``    row i embeds the text of line i of ``queries.jsonl``
     ``corpus_text.npy``   row i embeds the text of line i of ``mixed_corpus.jsonl``
     ``corpus_image.npy``  row i embeds its image
@@ -166,7 +164,16 @@ def read(folder: Folder) -> MixedSearch:
     widths = {"text": pair_texts.shape[1], "image": pair_images.shape[1]}
     query_rows, queries = _items(root / "queries.jsonl", "query", widths)
     corpus_rows, corpus = _items(root / "mixed_corpus.jsonl", "corpus", widths)
-    relevance = _relevance(root / "qrels" / "qrels.tsv", query_rows, corpus_rows)
+    qrels = root / "qrels" / "qrels.tsv"
+    _require(qrels)
+    judged, _ = read_judgements(qrels, query_rows, corpus_rows, all_known=True)
+    for query, row in query_rows.items():
+        if row not in judged:
+            raise ValueError(f"{qrels} has no relevant document for query_id {query!r}")
+    relevance = [
+        {document: grade for document, grade in judged[row].items() if grade > 0}
+        for row in query_rows.values()
+    ]
     return MixedSearch(queries, corpus, relevance, pair_images, pair_texts)
 
 
@@ -221,36 +228,6 @@ def _array(path: Path, present: Flags | None = None) -> Matrix:
         values[~present] = 0.0
     reject_nonfinite(values, str(path))
     return values
-
-
-def _relevance(
-    path: Path, query_rows: dict[str, int], corpus_rows: dict[str, int]
-) -> list[dict[int, int]]:
-    judged: list[dict[int, int]] = [{} for _ in query_rows]
-    (place, heading), *rest = _lines(path)
-    if heading.split("\t") != HEADING:
-        raise ValueError(f"{place} is {heading!r}; expected {' '.join(HEADING)}, tab-separated")
-    for place, line in rest:
-        fields = line.split("\t")
-        if len(fields) != 3:
-            raise ValueError(f"{place} has {len(fields)} fields; expected 3, tab-separated")
-        query, document, score = fields
-        if query not in query_rows:
-            raise ValueError(f"{place} has query_id {query!r}, which queries.jsonl does not have")
-        if document not in corpus_rows:
-            raise ValueError(
-                f"{place} has corpus_id {document!r}, which mixed_corpus.jsonl does not have"
-            )
-        if not score.isdecimal():
-            raise ValueError(f"{place} has score {score!r}; expected a whole number of at least 0")
-        if corpus_rows[document] in judged[query_rows[query]]:
-            raise ValueError(f"{place} judges {query!r} and {document!r} a second time")
-        judged[query_rows[query]][corpus_rows[document]] = int(score)
-    relevance = [{row: grade for row, grade in grades.items() if grade} for grades in judged]
-    for query, row in query_rows.items():
-        if not relevance[row]:
-            raise ValueError(f"{path} has no relevant document for query_id {query!r}")
-    return relevance
 
 
 def _lines(path: Path) -> list[tuple[str, str]]:

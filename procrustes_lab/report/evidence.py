@@ -6,8 +6,6 @@ index.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -196,81 +194,3 @@ def _crowding(x: Matrix) -> float:
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -1.0)
     return float(cosines.max(axis=1).mean())
-
-
-class Judgements(NamedTuple):
-    """Which documents answer which queries.
-
-    Attributes
-    ----------
-    grades : dict
-        For the row of each judged query, the grade of each judged document by its row. Every query
-        has a document of a grade above 0.
-    unknown : int
-        How many judgements are of queries or documents that have no vectors.
-    """
-
-    grades: dict[int, dict[int, int]]
-    unknown: int
-
-
-def read_qrels(path: Path, queries: Mapping[str, int], documents: Mapping[str, int]) -> Judgements:
-    """Read relevance judgements: ``query-id  document-id  score``, or trec_eval's four columns.
-
-    Parameters
-    ----------
-    path : Path
-        A text file in UTF-8, columns separated by tabs or spaces, and a heading if you like.
-    queries, documents : mapping of str to int
-        Rows by id.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If a line is malformed, or no query has a relevant document among those with vectors; the
-        message names file and line.
-    """
-    grades: dict[int, dict[int, int]] = {}
-    unknown = 0
-    for place, fields in _fields(path):
-        query, *_, document, score = fields
-        try:
-            grade = int(score)
-        except ValueError:
-            raise ValueError(
-                f"{place} has the score {score!r}; expected a whole number last on the line"
-            ) from None
-        if query in queries and document in documents:
-            grades.setdefault(queries[query], {})[documents[document]] = grade
-        else:
-            unknown += 1
-    relevant = {q: judged for q, judged in grades.items() if max(judged.values()) > 0}
-    if not relevant:
-        ids = ", ".join(repr(next(iter(names), "")) for names in (queries, documents))
-        raise ValueError(
-            f"{path} calls no document relevant for any query that has a vector; expected the "
-            f"vectors' own ids (theirs begin with {ids}), or row numbers from 0 if they have none"
-        )
-    return Judgements(relevant, unknown)
-
-
-def _fields(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the fields of every line that is neither blank nor a heading, after its place."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            place = f"{path}, line {number},"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
-            except UnicodeDecodeError:
-                raise ValueError(f"{place} is not UTF-8: save the file as UTF-8") from None
-            fields = text.split("\t") if "\t" in text else text.split()
-            if not text.strip() or (number == 1 and fields[-1].lower() == "score"):
-                continue
-            if len(fields) not in (3, 4):
-                raise ValueError(
-                    f"{place} has {len(fields)} columns; expected query, document and score, or "
-                    "the four columns of trec_eval"
-                )
-            yield place, fields

@@ -51,7 +51,7 @@ def write_report(
     queries : (path-like, path-like), optional
         Embedding files of the same queries, by the old model and by the new.
     qrels : path-like, optional
-        Which documents answer which queries; see `procrustes_lab.report.evidence.read_qrels`.
+        Which documents answer which queries; see `procrustes_lab.data.judgements.read_judgements`.
     seed : int
         Of every sample.
     keep_notebook : bool

@@ -146,13 +146,11 @@ def write_line(path, number, line):
             '{"corpus_id": "4", "text": "", "image": null}',
             r"mixed_corpus\.jsonl, line 4, has neither text nor image",
         ),
-        ("qrels/qrels.tsv", 1, "q1\td1\t1", r"qrels\.tsv, line 1, is .* expected query_id"),
-        ("qrels/qrels.tsv", 3, "q1 d2 1", r"qrels\.tsv, line 3, has 1 fields; expected 3"),
-        ("qrels/qrels.tsv", 2, "q9\td1\t1", r"line 2, has query_id 'q9', which queries\.jsonl"),
-        ("qrels/qrels.tsv", 2, "q1\td9\t1", r"line 2, has corpus_id 'd9', which mixed_corpus"),
-        ("qrels/qrels.tsv", 2, "q1\td1\tyes", r"line 2, has score 'yes'; expected a whole number"),
-        ("qrels/qrels.tsv", 2, "q1\td1\t-1", r"line 2, has score '-1'; expected a whole number"),
-        ("qrels/qrels.tsv", 3, "q1\td1\t1", r"line 3, judges 'q1' and 'd1' a second time"),
+        ("qrels/qrels.tsv", 3, "q1 d2", r"qrels\.tsv, line 3, has 2 columns; expected query"),
+        ("qrels/qrels.tsv", 2, "q9\td1\t1", r"line 2, judges the query 'q9', which is not there"),
+        ("qrels/qrels.tsv", 2, "q1\td9\t1", r"line 2, judges the document 'd9', which is not ther"),
+        ("qrels/qrels.tsv", 2, "q1\td1\tyes", r"line 2, has the score 'yes'; expected a whole num"),
+        ("qrels/qrels.tsv", 3, "q1\td1\t1", r"line 3, gives 'd1' the grade 1 for 'q1', and an ear"),
         ("qrels/qrels.tsv", 5, "q2\t4\t0", r"qrels\.tsv has no relevant document for .*'q2'"),
     ],
 )
@@ -171,7 +169,7 @@ def test_a_line_that_is_not_utf8_is_named(folder):
         mixbench.read(folder)
 
 
-@pytest.mark.parametrize("name", ["queries.jsonl", "mixed_corpus.jsonl", "qrels/qrels.tsv"])
+@pytest.mark.parametrize("name", ["queries.jsonl", "mixed_corpus.jsonl"])
 def test_an_empty_file_is_named(folder, name):
     (folder / name).write_text("\n")
     with pytest.raises(ValueError, match=rf"{name} is empty"):

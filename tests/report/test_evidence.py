@@ -90,39 +90,3 @@ def test_noise_is_featureless_and_clusters_are_not(rng):
     assert e.is_featureless(rng.random((900, 32)), rng)
     centres = rng.standard_normal((60, 32))[rng.integers(60, size=900)]
     assert not e.is_featureless(centres + 0.5 * rng.standard_normal((900, 32)), rng)
-
-
-def write(path, text):
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
-
-QUERIES, DOCUMENTS = {"q1": 0, "q2": 1}, {"d1": 0, "d2": 1, "d 3": 2}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "query-id\tcorpus-id\tscore\nq1\td2\t2\nq1\td 3\t0\nq2\td2\t0\nq9\td2\t1\n",
-        "q1\tQ0\td2\t2\r\nq1\t0\td 3\t0\r\n\r\nq2\tQ0\td2\t0\r\nq9\tQ0\td2\t1\r\n",
-    ],
-)
-def test_judgements_are_read_in_either_format(tmp_path, text):
-    read = e.read_qrels(write(tmp_path / "qrels", text), QUERIES, DOCUMENTS)
-    assert read.grades == {0: {1: 2, 2: 0}}  # q2 has no relevant document
-    assert read.unknown == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("q1\td1\n", "qrels, line 1, has 2 columns"),
-        ("q1\td1\t1\nq1\td2\thigh\n", "qrels, line 2, has the score 'high'"),
-        (b"q1\t\xff\t1\n", "qrels, line 1, is not UTF-8"),
-        ("q9\td1\t1\n", "qrels calls no document relevant"),
-        ("", "qrels calls no document relevant"),
-    ],
-)
-def test_bad_judgements_are_named_with_their_line(tmp_path, text, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        e.read_qrels(write(tmp_path / "qrels", text), QUERIES, DOCUMENTS)

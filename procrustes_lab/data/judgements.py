@@ -1,0 +1,188 @@
+"""Relevance judgements: which documents answer which queries, as BEIR and trec_eval write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from procrustes_lab.core.archive import check_regular
+
+Rows = NDArray[np.int64]
+Grades = Mapping[int, Mapping[int, int]]
+"""For the row of each judged query, the grade of each judged document by its row."""
+
+
+class Judgements(NamedTuple):
+    """Which documents answer which queries.
+
+    Attributes
+    ----------
+    grades : dict
+        For the row of each judged query, the grade of each judged document by its row. Every query
+        has a document of a grade above 0.
+    unknown : int
+        How many judgements are of queries or documents that are not among those given.
+    """
+
+    grades: dict[int, dict[int, int]]
+    unknown: int
+
+
+def read_judgements(
+    path: Path, queries: Mapping[str, int], documents: Mapping[str, int], *, all_known: bool = False
+) -> Judgements:
+    """Read ``query-id  document-id  score``, or trec_eval's ``query-id  0  document-id  score``.
+
+    Parameters
+    ----------
+    path : Path
+        A text file in UTF-8, columns separated by tabs or spaces. A heading that ends in ``score``
+        may come first; blank lines, and those that begin with ``#`` and judge nothing, are passed
+        over. A judgement may be repeated, not contradicted.
+    queries, documents : mapping of str to int
+        Rows by id.
+    all_known : bool
+        Whether an id that is not among them is an error.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is a pipe, a line is malformed, contradicts an earlier one, or names what is not
+        known and should be, or no query has a relevant document among those known; the message
+        names file and line.
+    """
+    check_regular(path)
+    grades: dict[int, dict[int, int]] = {}
+    unknown = 0
+    for place, text in numbered_lines(path):
+        fields = [field.strip() for field in text.split("\t" if "\t" in text else None)]
+        if fields[-1].lower() == "score" and place.endswith(" line 1,"):
+            continue
+        if text.startswith("#") and not _is_whole(fields[-1]):
+            continue
+        if len(fields) not in (3, 4):
+            raise ValueError(
+                f"{place} has {len(fields)} columns; expected query, document and score, or the "
+                "four columns of trec_eval"
+            )
+        query, *_, document, score = fields
+        if not _is_whole(score):
+            raise ValueError(f"{place} has the score {score!r}; expected a whole number last")
+        for kind, name, known in (("query", query, queries), ("document", document, documents)):
+            if all_known and name not in known:
+                raise ValueError(f"{place} judges the {kind} {name!r}, which is not there")
+        if query not in queries or document not in documents:
+            unknown += 1
+            continue
+        judged = grades.setdefault(queries[query], {})
+        grade = int(float(score))
+        if judged.setdefault(documents[document], grade) != grade:
+            raise ValueError(
+                f"{place} gives {document!r} the grade {grade} for {query!r}, and an earlier line "
+                f"{judged[documents[document]]}; expected one grade: drop the other"
+            )
+    relevant = {query: judged for query, judged in grades.items() if max(judged.values()) > 0}
+    if not relevant:
+        ids = ", ".join(repr(next(iter(names), "")) for names in (queries, documents))
+        raise ValueError(
+            f"{path} calls no document relevant for any query that is there; expected the ids of "
+            f"queries and documents (which begin with {ids}), or row numbers from 0 without ids"
+        )
+    return Judgements(relevant, unknown)
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        return float(text).is_integer()
+    except ValueError:
+        return False
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield every line that is not blank, after its place: the file and the line's number."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            place = f"{path}, line {number},"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{place} is not UTF-8 (byte {error.start + 1})") from None
+            if text.strip():
+                yield place, text
+
+
+def own_documents(queries: Sequence[str], documents: Sequence[str], grades: Grades) -> Rows:
+    """Return the row of the document that each query is itself, -1 where there is none.
+
+    In some collections (ArguAna, Quora) queries are documents, by the same id. Such a query finds
+    itself first, which BEIR does not count; but where a document of the same id is relevant, as a
+    summary's own text is, ids are those of pairs and it is an answer.
+
+    Parameters
+    ----------
+    queries, documents : sequence of str
+        Ids; an empty one is none.
+    grades : mapping
+        By the rows of both.
+    """
+    rows = {name: row for row, name in enumerate(documents) if name}
+    own = np.array([rows.get(name, -1) for name in queries], dtype=np.int64)
+    answers = [grades.get(query, {}).get(int(row), 0) > 0 for query, row in enumerate(own)]
+    own[np.array(answers, dtype=bool)] = -1
+    return own
+
+
+def leave_out(found: ArrayLike, own: ArrayLike) -> Rows:
+    """Return search results without each query's own document, one place fewer for all.
+
+    Parameters
+    ----------
+    found : array_like of int, shape (q, k + 1)
+    own : array_like of int, shape (q,)
+        Of `own_documents`. Where it was not found, the last place goes.
+    """
+    rows = np.asarray(found)
+    kept = rows != np.asarray(own)[:, np.newaxis]
+    kept[kept.all(axis=1), -1] = False
+    return np.asarray(rows[kept].reshape(len(rows), -1), dtype=np.int64)
+
+
+def at_chance(found: ArrayLike, grades: Sequence[Mapping[int, int]], *, seed: int = 0) -> bool:
+    """Tell whether results would be as good if every query had another one's.
+
+    Then queries and judgements, or queries and documents, do not belong together: the queries are
+    in another order, by another model, or of another corpus.
+
+    Parameters
+    ----------
+    found : array_like of int, shape (q, k)
+        Rows of documents, best first.
+    grades : sequence of mappings
+        For each query, the grade of each judged document by its row.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    bool
+        Whether in more than 1 of 100 permutations of the queries as many relevant documents are
+        among the k: by the permutation test of independence that is no evidence of any relation.
+    """
+    rows, rng = np.asarray(found), np.random.default_rng(seed)
+    relevant = [{row for row, grade in judged.items() if grade > 0} for judged in grades]
+
+    def hits(order: Rows) -> int:
+        return sum(
+            len(answers.intersection(rows[i].tolist()))
+            for answers, i in zip(relevant, order, strict=True)
+        )
+
+    observed = hits(np.arange(len(rows)))
+    shuffled = [hits(rng.permutation(len(rows))) for _ in range(99)]
+    return 1 + sum(count >= observed for count in shuffled) > 1
