@@ -50,27 +50,26 @@ def main(output: Path) -> int:
     shutil.copytree(ROOT / "docs", source, ignore=ignored)
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    (source / "notebooks").mkdir()
+    (source / "api").mkdir()
+    for name, notebook in notebooks.items():
+        nbformat.write(prepared(name, notebook), source / "notebooks" / f"{name}.ipynb")
     pages = dict(
         [
             *api_pages(notebooks),
             ("command_line.md", command_line()),
             ("claims.md", ledger(notebooks)),
-            ("decisions.txt", decisions()),
             *project_pages(),
         ]
     )
     (source / "_static" / "play" / "data.js").write_text(play_data(), encoding="utf-8")
     (source / "_static" / "mathjax").mkdir()
     shutil.copy(MATHJAX / "tex-svg.js", source / "_static" / "mathjax")
-    (source / "notebooks").mkdir()
-    (source / "api").mkdir()
     for name, text in pages.items():
         (source / name).write_text(text, encoding="utf-8")
     for page in source.glob("*.md"):
         page.write_text(filled(page.read_text(encoding="utf-8"), notebooks), encoding="utf-8")
     shutil.copytree(ROOT / "figures", source / "figures", ignore=_all_but_the_lens)
-    for name, notebook in notebooks.items():
-        nbformat.write(prepared(name, notebook), source / "notebooks" / f"{name}.ipynb")
     options = ["-b", "html", "-q", "-W", "--keep-going", "-j", "2", "-d", str(work / "doctrees")]
     return build_main([*options, str(source), str(output)])
 
@@ -94,6 +93,9 @@ def prepared(name: str, notebook: NotebookNode) -> NotebookNode:
                 data["text/html"] = f'<span id="{place(data[CLAIM_MIME])}"></span>' + "".join(
                     data["text/html"]
                 )
+            if "text/html" in data:  # a page has one heading of the first rank already
+                html = "".join(data["text/html"])
+                data["text/html"] = re.sub(r"<h1 (.*?)</h1>", r'<p class="h1" \1</p>', html)
             if "text/markdown" in data:
                 data["text/markdown"] = linked("".join(data["text/markdown"]), "notebooks")
         alt = re.sub(r"[$*`\\]", "", heading)
@@ -148,16 +150,19 @@ def filled(text: str, notebooks: Notebooks) -> str:
 
     ``{{ practice }}``, ``{{ theory }}`` and ``{{ appendix }}`` are the parts of the book.
     """
-    facts = {"repository": REPOSITORY or "the address of the repository", "kept": str(KEPT)}
-    facts |= {
-        "formats": str(inspect.getdoc(pairs)).split("\n\n", 1)[1],
+    facts = {
+        "card": card(notebooks),
         "conversions": conversions(),
+        "decisions": decisions(),
+        "formats": str(inspect.getdoc(pairs)).split("\n\n", 1)[1],
+        "kept": str(KEPT),
+        "repository": REPOSITORY or "the address of the repository",
     }
+    for kind in PARTS:
+        facts[kind] = "\n".join(f"notebooks/{name}" for name in notebooks if part(name) == kind)
 
     def fill(match: re.Match[str]) -> str:
         key = match[1]
-        if key in PARTS:
-            return "\n".join(f"notebooks/{name}" for name in notebooks if part(name) == key)
         if key in facts:
             return facts[key]
         if key in procrustes_lab.__all__:
@@ -235,10 +240,18 @@ def command_line() -> str:
     return "\n".join(parts)
 
 
+def card(notebooks: Notebooks) -> str:
+    """Return the verdict that the report's own example came to, as it stands in its notebook."""
+    outputs = (o for nb in notebooks.values() for cell in nb.cells for o in cell.get("outputs", []))
+    pages = ("".join(output.get("data", {}).get("text/html", "")) for output in outputs)
+    found = (re.search(r'<section class="card.*?</section>', page, re.DOTALL) for page in pages)
+    return next(f"```{{raw}} html\n{match[0]}\n```" for match in found if match)
+
+
 def decisions() -> str:
     """Write the report's decisions as a table."""
     rows = [f"| **{decision}** | {decision.advice} |" for decision in Decision]
-    return "\n".join(["| the report says | what that means |", "| --- | --- |", *rows]) + "\n"
+    return "\n".join(["| the report says | what that means |", "| --- | --- |", *rows])
 
 
 def conversions() -> str:
