@@ -71,7 +71,7 @@ def run(
 ) -> int:
     """Execute notebooks, check their claims, and write an index of both.
 
-    A NOTEBOOK is a file, or the name of one in the folder `notebooks`, such as 01_the_bound;
+    A NOTEBOOK is a file, or the name of one in the folder `notebooks`, such as 11_see_both_sides;
     without any, all in that folder are executed. They are left as they are: the executed copies,
     figures, claims.json and index.html go to the output folder.
     """
