@@ -22,16 +22,6 @@ FIGURES = sorted((ROOT / "figures").glob("*.*"))
 OTHER_PARAMETERS = {
     "00_quickstart": {"seed": 7, "held_out": 600, "dimension": 128},
     "03_the_lens": {"seed": 7, "random_pairs": 900, "largest": 9, "dimension": 96},
-    "04_how_many_pairs": {
-        "seed": 7,
-        "dimension": 96,
-        "draws": 6,
-        "small_dimension": 5,
-        "small_pairs": 120,
-        "small_draws": 800,
-        "held_out": 700,
-        "target": 0.03,
-    },
     "05_survive_a_retraining": {
         "seed": 7,
         "versions": 3,
@@ -46,6 +36,13 @@ OTHER_PARAMETERS = {
         "temperature": 0.01,
         "steps": 200,
         "sweep_steps": 100,
+    },
+    "08_count_the_pairs": {
+        "seed": 7,
+        "dimension": 96,
+        "held_out": 700,
+        "target": 0.08,
+        "small_draws": 800,
     },
     "08_failure_modes": {
         "seed": 7,
