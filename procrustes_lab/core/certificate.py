@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg.lapack import dpstrf
+from scipy.linalg.blas import dtrmm, dtrsm
+from scipy.linalg.lapack import dpotrf, dpstrf
 
 from . import bounds, lens
 from .moments import Moments, moments_of
@@ -187,77 +189,123 @@ def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
 
 
 def _from_moments(moments: Moments, epsilon: float = EPSILON) -> tuple[Certificate, float]:
-    """Certificate of the factor R of a Cholesky factorisation [X Y]ᵀ[X Y] = RᵀR.
-
-    The products are taken to carry a relative error of a few `epsilon`.
-    """
+    """Certificate of moments whose products carry a relative error of a few `epsilon`."""
     unit = max(moments.source_scale, moments.target_scale)
     x, y = moments.source_scale / unit, moments.target_scale / unit
     xx, xy, yy = moments.products()
-    joint = np.block([[xx * (x * x), xy * (x * y)], [xy.T * (x * y), yy * (y * y)]])
+    dims = xy.shape
+    if len(xx) > len(yy):
+        x, y, xx, xy, yy = y, x, yy, xy.T, xx
     # Squares of the squares must stay in range too.
-    root = 2.0 ** (np.frexp(joint.diagonal().max())[1] // 2)
-    joint, unit = joint / root / root, unit * root
-    factor = _cholesky(joint)[: moments.n]  # rounding must not make more rows than there were
-    sides = factor[:, : len(xx)], factor[:, len(xx) :]
-    return _measure(*sides, moments.n, unit, "moments", 0.0, 16 * epsilon)
+    largest = max(xx.diagonal().max() * x * x, yy.diagonal().max() * y * y)
+    root = 2.0 ** (np.frexp(largest)[1] // 2)
+    x, y = x / root, y / root
+    products = xx * (x * x), xy * (x * y), yy * (y * y)
+    pair = _Pair(*products, *_cholesky(*products, moments.n))
+    return _measure(pair, moments.n, dims, unit * root, "moments", 0.0, 16 * epsilon)
 
 
-def _cholesky(matrix: Matrix) -> Matrix:
-    """Return R with RᵀR = `matrix`, which is positive semidefinite up to rounding."""
-    try:
-        R = np.asarray(np.linalg.cholesky(matrix, upper=True))
-    except np.linalg.LinAlgError:
-        return _pivoted_cholesky(matrix)
-    well_conditioned = R.diagonal().min() ** 2 > 1e-10 * matrix.diagonal().max()
-    return R if well_conditioned else _pivoted_cholesky(matrix)
+def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Return the blocks of R, with RᵀR = [X Y]ᵀ[X Y] up to rounding; that must not add rows."""
+    largest = max(xx.diagonal().max(), yy.diagonal().max())
+
+    def factor(matrix: Matrix) -> Matrix | None:
+        L, info = dpotrf(matrix.T, lower=1, clean=1)  # the transpose lies as LAPACK has it
+        return L.T if info == 0 and L.diagonal().min() ** 2 > 1e-10 * largest else None
+
+    X = factor(xx)
+    if X is not None:
+        near = np.asarray(dtrsm(1.0, X.T, xy.T, side=1, lower=1, trans_a=1).T)
+        far = factor(yy - near.T @ near)
+        if far is not None:
+            return X, near, far
+    joint = np.block([[xx, xy], [xy.T, yy]])
+    U, pivots, rank, _ = dpstrf(joint, tol=EPSILON * largest)
+    rank = min(max(rank, 1), n)
+    R = np.zeros((rank, len(joint)))
+    R[:, pivots - 1] = np.triu(U)[:rank]
+    return _blocks(np.asarray(np.linalg.qr(R, mode="r")), len(xx))
 
 
-def _pivoted_cholesky(matrix: Matrix) -> Matrix:
-    U, pivots, rank, _ = dpstrf(matrix, tol=EPSILON * matrix.diagonal().max())
-    R = np.zeros((max(rank, 1), len(matrix)))
-    R[:rank, pivots - 1] = np.triu(U)[:rank]
-    return R
+def _blocks(R: Matrix, d: int) -> tuple[Matrix, Matrix, Matrix]:
+    return R[:d, :d], R[:d, d:], R[d:, d:]
 
 
 def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
     """Certificate of the factor R of a QR factorisation of [X Y], taken block by block."""
-    d_x, width = X.shape[1], X.shape[1] + Y.shape[1]
-    factor = np.empty((0, width))
+    dims = X.shape[1], Y.shape[1]
+    narrow, wide = (X, Y) if dims[0] <= dims[1] else (Y, X)
+    d, width = min(dims), sum(dims)
+    R = np.empty((0, width))
     with np.errstate(all="ignore"):
         for start in range(0, len(X), 4 * width):
             rows = slice(start, start + 4 * width)
-            block = np.hstack([X[rows], Y[rows]], dtype=np.float64)
-            factor = np.asarray(np.linalg.qr(np.vstack([factor, block]), mode="r"))
-    if not np.isfinite(factor).all():
+            block = np.hstack([narrow[rows], wide[rows]], dtype=np.float64)
+            R = np.asarray(np.linalg.qr(np.vstack([R, block]), mode="r"))
+    if not np.isfinite(R).all():
         reject_nonfinite(X, SOURCE)
         reject_nonfinite(Y, TARGET)
-    largest = np.abs(factor).max()
+    largest = np.abs(R).max()
     unit = 2.0 ** np.frexp(largest)[1] if largest else 1.0
-    factor = factor / unit
-    blocks = 1 + len(X) // (4 * width)
-    sides = factor[:, :d_x], factor[:, d_x:]
-    return _measure(*sides, len(X), unit, "QR", 16 * EPSILON * np.sqrt(blocks), 0.0)
+    R = R / unit
+    joint = R.T @ R
+    pair = _Pair(joint[:d, :d], joint[:d, d:], joint[d:, d:], *_blocks(R, d))
+    of_epsilon = 16 * EPSILON * float(np.sqrt(1 + len(X) // (4 * width)))
+    return _measure(pair, len(X), dims, unit, "QR", of_epsilon, 0.0)
+
+
+class _Pair(NamedTuple):
+    """Second moments of two sides, the narrower one first, and an upper triangular factor of them.
+
+    Turned by an orthogonal matrix, which no value of a certificate sees, [X Y] is
+
+        X  near
+        0  far
+
+    where X and `far` are upper triangular.
+    """
+
+    xx: Matrix
+    xy: Matrix
+    yy: Matrix
+    X: Matrix
+    near: Matrix
+    far: Matrix
 
 
 def _measure(
-    X: Matrix, Y: Matrix, n: int, unit: float, method: str, of_epsilon: float, of_square: float
+    pair: _Pair,
+    n: int,
+    dims: tuple[int, ...],
+    unit: float,
+    method: str,
+    of_epsilon: float,
+    of_square: float,
 ) -> tuple[Certificate, float]:
-    """Certificate of n pairs that have the same moments as these few rows, times `unit`.
+    """Certificate of n pairs, which are those of `pair` times `unit`.
 
     Rounding has changed ε by no more than `of_epsilon`, or ε² by no more than `of_square`, of
     (‖G‖² + ‖H‖²)^½ and of its square. Also returns the smaller share that is left of p² and of
     ε² when the energies they are the difference of have cancelled.
     """
-    (_, d_x), (_, d_y) = X.shape, Y.shape
-    W, _ = polar(X.T @ Y)
-    x, y = (X @ W, Y) if d_x <= d_y else (X, Y @ W.T)
-    P, S = x - y, x + y
+    xx, xy, yy, X, near, far = pair
+    d_x, d_y = dims
+    moved = _times(X, polar(xy)[0])
+    P, S = moved - near, moved + near  # and below them −far and far
+
+    rows = len(X)
+    D = np.empty((rows + len(far), rows + len(far)))  # 2D = PSᵀ + SPᵀ, its lower half
     PS = P @ S.T
-    eigenvalues = np.linalg.eigvalsh(PS + PS.T) / 2  # of D = (PSᵀ + SPᵀ)/2
+    np.add(PS, PS.T, out=D[:rows, :rows])
+    np.multiply(_times(far, near.T), -2, out=D[rows:, :rows])
+    np.multiply(far @ far.T, -2, out=D[rows:, rows:])
+    eigenvalues = np.linalg.eigvalsh(D, UPLO="L") / 2
+
     squared, nuclear = float(np.vdot(eigenvalues, eigenvalues)), float(np.abs(eigenvalues).sum())
-    energy, error = float(np.vdot(x, x) + np.vdot(y, y)), float(np.vdot(P, P))
-    xx, yy, ss = X.T @ X, Y.T @ Y, S.T @ S
+    beyond = float(np.vdot(far, far))
+    energy = float(np.vdot(X, X) + np.vdot(near, near)) + beyond
+    error = float(np.vdot(P, P)) + beyond
+    ss = S.T @ S + far.T @ far
     spectra = [np.sqrt(np.maximum(np.linalg.eigvalsh(a), 0.0)) for a in (xx, yy, ss)]
     least, most = spectra[2][0], spectra[2][-1]
     singular = least**2 <= len(ss) * EPSILON * most**2
@@ -293,6 +341,13 @@ def _measure(
     certificate = Certificate(n, d_x, d_y, method, *per_object)
     left = min(error / energy, squared / grams) if grams else 1.0
     return certificate, left
+
+
+def _times(upper: Matrix, other: Matrix) -> Matrix:
+    """Product of an upper triangular matrix with another: half the arithmetic if it is square."""
+    if not 0 < len(upper) == upper.shape[1]:
+        return upper @ other
+    return np.asarray(dtrmm(1.0, upper.T, other.T, side=1, lower=1).T)
 
 
 def _at_most(value: float, limit: float, slack: float) -> float:

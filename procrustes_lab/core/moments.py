@@ -249,6 +249,8 @@ class Moments:
     def products(self) -> tuple[Matrix, Matrix, Matrix]:
         """XᵀX, XᵀY and YᵀY, of the rows divided by the scales."""
         x, y = self.source_mean, self.target_mean
+        if not (x.any() or y.any()):
+            return self.source_scatter, self.cross_scatter, self.target_scatter
         return (
             self.source_scatter + self.n * np.outer(x, x),
             self.cross_scatter + self.n * np.outer(x, y),

@@ -90,9 +90,10 @@ def second_moments(
     mean_x, mean_y = sum_x / n, sum_y / n
     whole_x, rest_x = two_sum(np.asarray(shift_x, np.float64), mean_x)
     whole_y, rest_y = two_sum(np.asarray(shift_y, np.float64), mean_y)
-    xx -= n * np.outer(mean_x, mean_x)
-    xy -= n * np.outer(mean_x, mean_y)
-    yy -= n * np.outer(mean_y, mean_y)
+    if about_mean:
+        xx -= n * np.outer(mean_x, mean_x)
+        xy -= n * np.outer(mean_x, mean_y)
+        yy -= n * np.outer(mean_y, mean_y)
     return whole_x, whole_y, rest_x, rest_y, xx, xy, yy
 
 
