@@ -31,8 +31,11 @@ from .columns import (
 Batches = Callable[[str, str | None], Iterator[Any]]
 """Given the names of vectors and ids, yields record batches that have them."""
 
-TEXT_BYTES = 2**24
+LINE_BYTES = 2**23
 """Of CSV and JSON read at a time; no line may be longer."""
+
+BATCH_BYTES = 2**28
+"""The same of OpenAI's batches, where one line may hold the vectors of 2,048 texts."""
 
 
 def read_shards(shards: list[Path], path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
@@ -55,6 +58,11 @@ def read_shards(shards: list[Path], path: Path, rows: int, wanted: Wanted) -> It
                     part = batch.slice(start, rows)
                     yield _block(part, *names, shard, row)
                     row += len(part)
+        except MemoryError as error:
+            raise FileError(
+                f"{shard} asks for more memory than there is: it is damaged, or has too large "
+                "groups of rows; write it again"
+            ) from error
         except arrow.ArrowInvalid as error:
             if ending(shard) in BINARY:
                 raise
@@ -84,11 +92,18 @@ def _arrow(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
     mapped = arrow.memory_map(str(path))
     if mapped.read(6) == b"ARROW1":
         file = arrow.ipc.open_file(mapped)
-        batches = map(file.get_batch, range(file.num_record_batches))
-        return _columns(file.schema), lambda *names: batches
-    mapped.seek(0)
-    stream = arrow.ipc.open_stream(mapped)
-    return _columns(stream.schema), lambda *names: stream
+        schema, found = file.schema, map(file.get_batch, range(file.num_record_batches))
+    else:
+        mapped.seek(0)
+        file = arrow.ipc.open_stream(mapped)
+        schema, found = file.schema, file
+
+    def batches(*names: str | None) -> Iterator[Any]:
+        for batch in found:
+            batch.validate(full=True)  # pyarrow trusts the lengths in a file, and may crash
+            yield batch
+
+    return _columns(schema), batches
 
 
 def _csv(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
@@ -122,7 +137,7 @@ def _csv(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
         types |= {} if ids is None else {ids: text}
         yield from reader.open_csv(
             path,
-            reader.ReadOptions(block_size=TEXT_BYTES, column_names=names, skip_rows=int(headed)),
+            reader.ReadOptions(block_size=LINE_BYTES, column_names=names, skip_rows=int(headed)),
             reader.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             reader.ConvertOptions(
                 include_columns=list(types),
@@ -175,17 +190,17 @@ def _json(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
     number, text = arrow.float64(), arrow.string()
     types = {"text": text, "vectors": arrow.list_(number), "ids": arrow.decimal128(38)}
 
-    def read(schema: Any) -> Any:
+    def read(schema: Any, bytes_: int = LINE_BYTES) -> Any:
         return reader.open_json(
             arrow.input_stream(path, compression="detect"),
-            reader.ReadOptions(block_size=TEXT_BYTES),
+            reader.ReadOptions(use_threads=False, block_size=bytes_),
             reader.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
         )
 
     if {"custom_id", "response"} <= first.keys():
         item = arrow.struct({"index": arrow.int64(), "embedding": arrow.list_(number)})
         body = arrow.struct({"body": arrow.struct({"data": arrow.list_(item)})})
-        answers = read(arrow.schema({"custom_id": text, "response": body}))
+        answers = read(arrow.schema({"custom_id": text, "response": body}), BATCH_BYTES)
         words = {"embedding": Column("vectors", "answers"), "custom_id": Column("text", "text")}
         return words, lambda *names: iter(_by_request(path, answers, arrow))
     columns = {key: _describe(value) for key, value in first.items()}

@@ -1,5 +1,6 @@
 """Every format that embeddings come in gives the right pairs, and ids are what is called so."""
 
+import contextlib
 import csv
 import datetime
 import decimal
@@ -180,6 +181,21 @@ def test_a_request_with_several_texts_keeps_their_order(tmp_path):
     read = files.read(tmp_path / "v.jsonl")
     assert read.ids.tolist() == ["r-9/0", "r-9/1", "r-10/0", "r-10/1"]
     assert read.rows[:, 0].tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "shards"])
+def test_no_flipped_or_missing_byte_is_more_than_a_sentence(tmp_path, name):
+    path = tmp_path / name
+    FORMATS[name](path, ROWS, IDS)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(whole), 60):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        for content in (damaged, whole[:position]):
+            path.write_bytes(content)
+            with contextlib.suppress(FileError):  # a flip in a number makes another number
+                files.read(path)
 
 
 # Ids
