@@ -25,6 +25,7 @@ from procrustes_lab.core.alignment import align
 from procrustes_lab.search.retrieval import search
 
 from .findings import HALF, SEVERITIES, Finding, listed, one_side
+from .mixture import find_mixture
 from .pairing import (
     ALPHA,
     RUN,
@@ -40,11 +41,13 @@ KINDS = (
     "mispaired rows",
     "shifted rows",
     "too few pairs",
+    "two models",
     "zero rows",
+    "quantised numbers",
     "duplicated rows",
     "unnormalised vectors",
     "different scales",
-    "dominant mean",
+    "cone",
     "collapsed dimensions",
     "duplicated dimensions",
     "information loss",
@@ -115,6 +118,11 @@ class Diagnosis:
         return f"<p><b>{self.summary}.</b></p>{table}<p><small>{self._looked_for()}</small></p>"
 
 
+WHITE = (16 / (3 * np.pi)) ** 2
+"""Pairs a dimension at which white noise agrees by chance half as well as any pairing could: the
+nuclear norm of a d × d matrix of normal numbers is 8/(3π) d^1.5 (quarter-circle law)."""
+
+
 def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     """Look for all that makes an alignment mean less than it seems to.
 
@@ -152,6 +160,7 @@ def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     pairs = Pairing(X, Y, seed=seed)
     findings = [
         *_pairing(pairs),
+        *_two_models(pairs),
         *one_side(pairs.source),
         *one_side(pairs.target),
         *_scales(pairs),
@@ -169,13 +178,16 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
     if chance == 0:
         return
     if chance > 0.5:
-        needed = n * (2 * chance) ** 2
+        d = min(len(pairs.source.mean), len(pairs.target.mean))
+        # Below two pairs a dimension the agreement saturates; at most it is that of white noise.
+        needed = n * (2 * chance) ** 2 if n > 2 * d else max(WHITE * d, 2 * n)
         yield Finding(
             "too few pairs",
             "warning",
             f"Paired at random, these {n:,} rows agree {chance:.0%} as well as any pairing could: "
             "a map learns them by heart, and little about other objects.",
-            f"Fit on at least {needed:,.0f} pairs, or reduce the dimension first.",
+            f"Fit on at least {needed:,.0f} pairs ({needed / d:.1f} a dimension), or reduce the "
+            "dimension first.",
             {"chance": chance, "needed": needed},
         )
         return
@@ -212,6 +224,22 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
             {"share": share, "suspects": len(named), "z": test.z, "p": test.p},
             named,
         )
+
+
+def _two_models(pairs: Pairing) -> Iterator[Finding]:
+    for side in (pairs.source, pairs.target):
+        if found := find_mixture(pairs, side):
+            count = len(found.rows)
+            yield Finding(
+                "two models",
+                "error",
+                f"{side.name}: {count:,} rows look as if another model had made them than the "
+                f"other {pairs.n - count:,}: {listed(found.rows)}. A map fitted on either kind "
+                f"keeps {found.own:.0%} of the agreement on it and {found.other:.0%} on the other.",
+                "Embed these rows again with the model of the rest, or fit a map for each kind.",
+                {"rows": count, "share": count / pairs.n, "own": found.own, "other": found.other},
+                found.rows,
+            )
 
 
 def _shifted(runs: list[Run], n: int) -> Finding:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from procrustes_lab.core.quantised import suspect
+
 from .pairing import Indices, Side
 
 Severity = Literal["error", "warning", "note"]
@@ -16,6 +18,16 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 HALF = 2.0**-11
 """Relative rounding error of half precision, the coarsest in which vectors are usually kept."""
+
+
+CONE = 0.7
+"""Length of the mean of unit vectors from which half of every cosine is the mean's alone."""
+
+_CODES = {
+    "packed bits": "eight signs in each: their dot products mean nothing",
+    "wrapped codes": "of which those too large came back at the other end of the range",
+    "codes of a byte": "of which dot products are right only if zero stands for zero",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,16 @@ class Finding:
     evidence: Mapping[str, float]
     rows: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
 
+    def __eq__(self, other: object) -> bool:
+        """Compare all that was found, number by number."""
+        if not isinstance(other, Finding):
+            return NotImplemented
+        mine, theirs = ({**vars(one), "rows": one.rows.tolist()} for one in (self, other))
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.sentence))
+
 
 def one_side(side: Side) -> Iterator[Finding]:
     """Look at one side: zeros, copies, lengths, mean, and dimensions."""
@@ -51,17 +73,29 @@ def one_side(side: Side) -> Iterator[Finding]:
     noticeable = np.sqrt(n) / 2
     (zero,) = np.nonzero(side.lengths == 0)
     if len(zero):
+        everything = len(zero) == n
         yield Finding(
             "zero rows",
-            "warning" if len(zero) > noticeable else "note",
-            f"{side.name}: {len(zero):,} row{'s' * (len(zero) > 1)} of zeros ({listed(zero)}), "
-            "which have no direction: every search with them is a tie.",
-            "Find out why the model had nothing to say there; leave them out.",
+            "error" if everything else "warning" if len(zero) > noticeable else "note",
+            f"{side.name}: {'all ' * everything}{len(zero):,} row{'s' * (len(zero) > 1)} of zeros "
+            f"({listed(zero)}), which have no direction: every search with them is a tie.",
+            "Export this side again: it holds nothing."
+            if everything
+            else "Find out why the model had nothing to say there; leave them out.",
             {"rows": len(zero), "share": len(zero) / n},
             zero,
         )
-    if len(zero) == n:
-        return
+        if everything:
+            return
+    if code := suspect(side.rows[:: max(1, n // 1000)]):
+        yield Finding(
+            "quantised numbers",
+            "note" if code == "codes of a byte" else "warning",
+            f"{side.name}: all numbers are whole and fill a byte: they look like "
+            f"{code}, {_CODES[code]}.",
+            "Turn the codes back into coordinates with the scale they were made by.",
+            {"least": float(side.rows.min()), "largest": float(side.rows.max())},
+        )
 
     copies = _copies(side)
     if len(copies) > noticeable:
@@ -90,15 +124,17 @@ def one_side(side: Side) -> Iterator[Finding]:
             {"spread": spread, "effective": effective},
         )
 
-    common = float(side.mean @ side.mean) / side.energy
-    if common > 0.5:
+    common = float(np.linalg.norm(side.direction))
+    if common > CONE:
         yield Finding(
-            "dominant mean",
+            "cone",
             "warning",
-            f"{side.name}: the mean vector holds {common:.0%} of the energy, so two rows at random "
-            "are that similar. Errors look small even where rows cannot be told apart.",
-            "Judge by centred vectors: align(center=True).",
-            {"share": common},
+            f"{side.name}: all vectors point into one cone, the mean of unit vectors has length "
+            f"{common:.2f}, so two rows at random have a cosine of {common**2:.2f}. Errors look "
+            "small even where rows cannot be told apart, and a turn aligns little but the means.",
+            "Search with query() of a map that is centred, or whitened a little, which adds no "
+            "mean back; choose(X, Y) tells which.",
+            {"length": common},
         )
     if n > d:
         yield from _dimensions(side)

@@ -80,6 +80,8 @@ class Side:
     rows : ndarray, shape (n, d)
     lengths : ndarray, shape (n,)
     mean : ndarray, shape (d,)
+    direction : ndarray, shape (d,)
+        Mean of the rows divided by their lengths.
     covariance : ndarray, shape (d, d)
     values : ndarray, shape (d,)
         Eigenvalues of the covariance, descending.
@@ -92,6 +94,10 @@ class Side:
         blocks = (rows[i : i + BLOCK_ROWS] for i in range(0, len(rows), BLOCK_ROWS))
         lengths = [np.linalg.norm(block.astype(np.float64), axis=1) for block in blocks]
         self.lengths = np.concatenate(lengths)
+        weights = np.divide(1.0, self.lengths, where=self.lengths > 0, out=np.zeros(len(rows)))
+        starts = range(0, len(rows), BLOCK_ROWS)
+        parts = (weights[i : i + BLOCK_ROWS] @ rows[i : i + BLOCK_ROWS] for i in starts)
+        self.direction: Matrix = sum(parts) / max(1, np.count_nonzero(weights))
         self.covariance = scatter / len(rows)
         values, directions = np.linalg.eigh(self.covariance)
         self.values, self.directions = np.maximum(values[::-1], 0.0), directions[:, ::-1]

@@ -1,0 +1,123 @@
+"""Two models in one file: rows of the one among rows of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import eigsh
+
+from procrustes_lab.core.polar import polar
+from procrustes_lab.core.sums import Matrix
+
+from .pairing import BLOCK_ROWS, Indices, Pairing, Side
+
+FEWEST = 200
+"""Pairs below which topics look like models: a map learnt on 25 of them is one of their topic."""
+
+SPLITS = 3
+"""Directions of the kernel along which a file is split; the first may be a topic, not a model."""
+
+Mask = NDArray[np.bool_]
+
+
+class Mixture(NamedTuple):
+    """Two kinds of rows in one side, for which no map is the same.
+
+    Attributes
+    ----------
+    rows : ndarray of int
+        Of the rarer kind, ascending.
+    own, other : float
+        Agreement, 1 − 2 × mean rank of the partner, of rows that a map has not seen: of the kind
+        it was fitted on, and of the other kind. 1 is perfect and 0 chance.
+    """
+
+    rows: Indices
+    own: float
+    other: float
+
+
+def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
+    """Find two models in the rows of one side, if there are two.
+
+    Rows are split by the kernel (x·x')², whose feature is the outer product xxᵀ: the two kinds
+    differ in their second moments, with or without a mean of their own. A split may as well be one
+    of topics. So a map is fitted on half of each kind: it carries another topic, but not another
+    model. There are two where either map keeps more than half of its agreement on its own kind,
+    and less than half of that on the other.
+    """
+    if pairs.n < FEWEST:
+        return None
+    unit = _unit(side.rows[pairs.sample])
+    for kind in _splits(unit):
+        if not 8 <= kind.sum() <= len(kind) - 8:
+            continue
+        own, other = _agreements(pairs, kind)
+        if own > 0.5 and other < own / 2:
+            score, threshold = _difference(unit, kind)
+            blocks = range(0, pairs.n, BLOCK_ROWS)
+            first = [_scores(_unit(side.rows[i : i + BLOCK_ROWS]), score) for i in blocks]
+            everywhere = np.concatenate(first) > threshold
+            rarer = everywhere == (2 * everywhere.sum() <= pairs.n)
+            return Mixture(np.flatnonzero(rarer), own, other)
+    return None
+
+
+def _splits(unit: Matrix) -> Iterator[Mask]:
+    """Split by each leading eigenvector of the kernel, then by 2-means in its feature space."""
+    kernel = (unit @ unit.T) ** 2
+    kernel -= kernel.mean(axis=0)
+    kernel -= kernel.mean(axis=1, keepdims=True)
+    if not kernel.any():
+        return
+    start = np.random.default_rng(0).standard_normal(len(kernel))
+    for direction in eigsh(kernel, SPLITS, which="LA", v0=start)[1].T[::-1]:
+        kind = direction > (direction.min() + direction.max()) / 2
+        for _ in range(20):
+            if not 1 < kind.sum() < len(kind) - 1:
+                break
+            matrix, threshold = _difference(unit, kind)
+            before, kind = kind, _scores(unit, matrix) > threshold
+            if np.array_equal(before, kind):
+                break
+        yield kind
+
+
+def _difference(unit: Matrix, kind: Mask) -> tuple[Matrix, float]:
+    """Return A − B and (‖A‖² − ‖B‖²)/2 of two kinds' second moments: xᵀ(A − B)x tells which."""
+    a, b = (unit[rows].T @ unit[rows] / rows.sum() for rows in (kind, ~kind))
+    return a - b, float(np.vdot(a, a) - np.vdot(b, b)) / 2
+
+
+def _scores(unit: Matrix, matrix: Matrix) -> Matrix:
+    return np.asarray(np.vecdot(unit @ matrix, unit))
+
+
+def _agreements(pairs: Pairing, kind: Mask) -> tuple[float, float]:
+    """Return the lesser agreement of a map with its own kind, and the mean with the other."""
+    x, y = (np.asarray(side.rows[pairs.sample], float) for side in (pairs.source, pairs.target))
+    groups = np.flatnonzero(kind), np.flatnonzero(~kind)
+    own, other = [], []
+    for mine, theirs in (groups, groups[::-1]):
+        fitted, unseen = mine[::2], mine[1::2]
+        W = polar(_centred(x[fitted]).T @ _centred(y[fitted]))[0]
+        own.append(_agreement(x[unseen] @ W, y[unseen]))
+        other.append(_agreement(x[theirs] @ W, y[theirs]))
+    return min(own), float(np.mean(other))
+
+
+def _agreement(moved: Matrix, partners: Matrix) -> float:
+    a, b = _centred(moved), _centred(partners)
+    return 1 - 2 * float(np.mean(a @ b.T >= np.vecdot(a, b)[:, np.newaxis]))
+
+
+def _centred(rows: Matrix) -> Matrix:
+    return np.asarray(rows - rows.mean(axis=0))
+
+
+def _unit(rows: NDArray[np.floating]) -> Matrix:
+    lengths = np.linalg.norm(rows.astype(float), axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
