@@ -52,18 +52,18 @@ def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
     if pairs.n < FEWEST:
         return None
     unit = _unit(side.rows[pairs.sample])
-    for kind in _splits(unit):
-        if not 8 <= kind.sum() <= len(kind) - 8:
-            continue
-        own, other = _agreements(pairs, kind)
-        if own > 0.5 and other < own / 2:
-            score, threshold = _difference(unit, kind)
-            blocks = range(0, pairs.n, BLOCK_ROWS)
-            first = [_scores(_unit(side.rows[i : i + BLOCK_ROWS]), score) for i in blocks]
-            everywhere = np.concatenate(first) > threshold
-            rarer = everywhere == (2 * everywhere.sum() <= pairs.n)
-            return Mixture(np.flatnonzero(rarer), own, other)
-    return None
+    best, kind = (1.0, 1.0), None
+    for split in _splits(unit):
+        if 8 <= split.sum() <= len(split) - 8:
+            own, other = _agreements(pairs, split)
+            if own > 0.5 and other < min(own / 2, best[1]):
+                best, kind = (own, other), split
+    if kind is None:
+        return None
+    score, threshold = _difference(unit, kind)
+    blocks = (side.rows[i : i + BLOCK_ROWS] for i in range(0, pairs.n, BLOCK_ROWS))
+    first = np.concatenate([_scores(_unit(block), score) for block in blocks]) > threshold
+    return Mixture(np.flatnonzero(first == (2 * first.sum() <= pairs.n)), *best)
 
 
 def _splits(unit: Matrix) -> Iterator[Mask]:
@@ -75,7 +75,7 @@ def _splits(unit: Matrix) -> Iterator[Mask]:
         return
     start = np.random.default_rng(0).standard_normal(len(kernel))
     for direction in eigsh(kernel, SPLITS, which="LA", v0=start)[1].T[::-1]:
-        kind = direction > (direction.min() + direction.max()) / 2
+        kind = direction > 0
         for _ in range(20):
             if not 1 < kind.sum() < len(kind) - 1:
                 break
@@ -97,8 +97,11 @@ def _scores(unit: Matrix, matrix: Matrix) -> Matrix:
 
 
 def _agreements(pairs: Pairing, kind: Mask) -> tuple[float, float]:
-    """Return the lesser agreement of a map with its own kind, and the mean with the other."""
-    x, y = (np.asarray(side.rows[pairs.sample], float) for side in (pairs.source, pairs.target))
+    """Return the lesser agreement of a map with its own kind, and the mean with the other.
+
+    In the leading principal directions, as the permutation test.
+    """
+    x, y = (side.leading(pairs.sample) for side in (pairs.source, pairs.target))
     groups = np.flatnonzero(kind), np.flatnonzero(~kind)
     own, other = [], []
     for mine, theirs in (groups, groups[::-1]):
