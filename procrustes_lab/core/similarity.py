@@ -6,8 +6,8 @@ rotations and by a change of scale of either side, and needs O(n d²) time and O
 - CKA, or the RV coefficient:  ‖XᵀY‖_F² / (‖XᵀX‖_F ‖YᵀY‖_F);
 - normalised Bures similarity:  ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F).
 
-They bound each other (T7, and the floor T10). Write c and F for the two, d for the larger dimension,
-and r for the geometric mean of the two participation ratios; then
+They bound each other (T7, and the floor T10). Write c and F for the two, d for the larger
+dimension, and r for the geometric mean of the two participation ratios; then
 
     F² / (d − (d − 1) F²) ≤ c ≤ d F²               where F ≤ 1/d,
                           ≤ F² / (F² + (1 − F)²/(d − 1))  elsewhere,
