@@ -1,8 +1,9 @@
 """Vectors of texts by a pretrained model: computed once, kept in a small file, found by name.
 
-``python -m procrustes_lab.data.encode MODEL FOLDER`` encodes the API descriptions with any
-sentence-transformers model, by name or by folder, and ``--corpus`` takes a BEIR folder in their
-place. It needs the optional extra ``encode``; reading the files needs NumPy only.
+``python -m procrustes_lab.data.encode MODEL FOLDER`` encodes the API descriptions with one of the
+four networks of `procrustes_lab.data.pretrained`, or with any sentence-transformers model, by name
+or by folder; ``--corpus`` takes a BEIR folder in their place. It says which packages it needs;
+reading the files needs NumPy only.
 """
 
 import argparse
@@ -18,9 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.archive import replacing
 from procrustes_lab.core.validate import as_embeddings, reject_nonfinite
-from procrustes_lab.search import retrieval
 
-from . import beir, datasets
+from . import beir, datasets, pretrained
 
 FILES = ("documents.npz", "queries.npz")
 
@@ -166,39 +166,43 @@ def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Encode a corpus, write both files, and say what rounding to a byte costs retrieval."""
-    from sentence_transformers import SentenceTransformer
-
     parser = argparse.ArgumentParser(
         prog="python -m procrustes_lab.data.encode", description=__doc__
     )
-    parser.add_argument("model", help="name or folder of a sentence-transformers model")
+    named = ", ".join(pretrained.NETWORKS)
+    parser.add_argument("model", help=f"{named}, or a sentence-transformers model, name or folder")
     parser.add_argument("folder", type=Path, help="where to write " + " and ".join(FILES))
     parser.add_argument("--corpus", help="a BEIR folder, instead of the API descriptions")
     options = parser.parse_args(arguments)
-    if options.corpus:
-        corpus = beir.load(options.corpus)
-    else:
-        corpus = beir.from_descriptions(datasets.api_descriptions())
-    model = SentenceTransformer(options.model)
-    options.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        encode_collection(pretrained.load(options.model), options.folder, _corpus(options.corpus))
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        parser.error(str(error))
+
+
+def encode_collection(
+    encode: pretrained.Encoder, folder: Path, collection: beir.Collection
+) -> None:
+    """Write the vectors of a collection's texts, and print what a search finds before and after."""
+    folder.mkdir(parents=True, exist_ok=True)
     exact, rounded = [], []
-    for name, ids, texts, encode in zip(
-        FILES,
-        (corpus.document_ids, corpus.query_ids),
-        (corpus.documents, corpus.queries),
-        (model.encode_document, model.encode_query),
-        strict=True,
+    for file, ids, texts, is_query in (
+        (FILES[0], collection.document_ids, collection.documents, False),
+        (FILES[1], collection.query_ids, collection.queries, True),
     ):
-        vectors = encode(list(texts), normalize_embeddings=True, show_progress_bar=True)
-        save_vectors(options.folder / name, ids, texts, vectors)
-        exact.append(np.asarray(vectors))
-        rounded.append(find_vectors(options.folder / name, ids, texts).vectors)
-    everyone = np.arange(len(corpus.queries))
+        vectors = encode(texts, is_query)
+        save_vectors(folder / file, ids, texts, vectors)
+        exact.append(vectors)
+        rounded.append(find_vectors(folder / file, ids, texts).vectors)
+    everyone = np.arange(len(collection.queries))
     for label, (documents, queries) in (("as encoded", exact), ("as written", rounded)):
-        found, _ = retrieval.search(queries, documents, min(100, len(documents)))
-        values = beir.evaluate(corpus, everyone, found).mean(axis=0)
+        values = beir.grade(collection, everyone, queries, documents).mean(axis=0)
         shown = ", ".join(f"{m} {v:.4f}" for m, v in zip(beir.METRICS, values, strict=True))
         print(f"{label}: {shown}")
+
+
+def _corpus(folder: str | None) -> beir.Collection:
+    return beir.load(folder) if folder else beir.from_descriptions(datasets.api_descriptions())
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Three text models that share nothing but their training texts, and the vectors of a fourth.
+"""Three text models that share nothing but their training texts, and vectors of four networks.
 
 Each of the three is a latent semantic analysis of other features: words, pieces of words, pairs of
 words. So each puts the same text somewhere else, as embedding models of different makers do. The
-fourth is a pretrained neural network, whose vectors of the API descriptions come with the package.
+networks are pretrained, and their vectors of the API descriptions come with the package.
 """
 
 import io
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from .cache import Folder, cached
 from .datasets import ApiDescriptions
 from .encode import FILES, find_vectors
+from .pretrained import NETWORKS
 
 FEATURES: dict[str, dict[str, Any]] = {
     "word": {"analyzer": "word"},
@@ -34,8 +35,10 @@ FEATURES: dict[str, dict[str, Any]] = {
 LIMIT = 20_000
 """The most features that a model keeps."""
 
-MINILM = Path(__file__).parent / "networks" / "minilm"
-"""The folder of the MiniLM vectors that come with the package."""
+VECTORS = Path(__file__).parent / "networks"
+"""The folder of the vectors that come with the package: in it, one folder a network."""
+
+MINILM = VECTORS / "minilm"
 
 
 def embed(
@@ -139,21 +142,23 @@ def _counts(name: str, texts: tuple[str, ...]) -> csr_matrix:
     return csr_matrix(counter.fit_transform(texts)).sorted_indices()
 
 
-def minilm(
-    descriptions: ApiDescriptions, folder: Folder = MINILM
+def network(
+    name: str, descriptions: ApiDescriptions, folder: Folder | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the vectors of API descriptions by all-MiniLM-L6-v2, for those that have any.
+    """Return the vectors of API descriptions by a pretrained network, for those that have any.
 
     Parameters
     ----------
+    name : {"minilm", "mpnet", "use", "e5"}
+        One of `procrustes_lab.data.pretrained.NETWORKS`. All four have the same objects.
     descriptions : ApiDescriptions
-    folder : path
+    folder : path, optional
         Where `procrustes_lab.data.encode` wrote ``queries.npz`` and ``documents.npz``; by
-        default those in the package.
+        default those that come with the package.
 
     Returns
     -------
-    queries, documents : ndarray of float64, shape (k, 384)
+    queries, documents : ndarray of float64, shape (k, d)
         Unit rows.
     kept : ndarray of int64, shape (k,)
         The rows of `descriptions` that they belong to. Left out are objects that the files do
@@ -163,16 +168,21 @@ def minilm(
     Raises
     ------
     OSError, ValueError
-        If a file is missing or damaged.
+        If the name is unknown, or a file is missing or damaged.
 
     References
     ----------
     W. Wang, F. Wei, L. Dong, H. Bao, N. Yang and M. Zhou (2020), "MiniLM: deep self-attention
     distillation for task-agnostic compression of pre-trained transformers", arXiv:2002.10957.
     N. Reimers and I. Gurevych (2019), "Sentence-BERT", arXiv:1908.10084.
+    K. Song, X. Tan, T. Qin, J. Lu and T.-Y. Liu (2020), "MPNet", arXiv:2004.09297.
+    Y. Yang et al. (2019), "Multilingual universal sentence encoder for semantic retrieval",
+    arXiv:1907.04307. L. Wang et al. (2024), "Multilingual E5 text embeddings", arXiv:2402.05672.
     """
+    if folder is None and name not in NETWORKS:
+        raise ValueError(f"name is {name!r}; expected one of {', '.join(NETWORKS)}")
     documents, queries = (
-        find_vectors(Path(folder, file), descriptions.names, texts)
+        find_vectors(Path(folder or VECTORS / name, file), descriptions.names, texts)
         for file, texts in zip(FILES, (descriptions.documents, descriptions.queries), strict=True)
     )
     kept = np.intersect1d(documents.rows, queries.rows)
@@ -181,3 +191,7 @@ def minilm(
         documents.vectors[np.isin(documents.rows, kept)],
         kept,
     )
+
+
+minilm = partial(network, "minilm")
+"""`network` of all-MiniLM-L6-v2, where a single one is enough."""

@@ -1,0 +1,140 @@
+"""Real vectors that are not part of the project, read from the data folder where they are at hand.
+
+SciFact, as a BEIR folder with the vectors of the four networks, and two sets of pictures with
+their texts by CLIP. Each function raises FileNotFoundError, in one sentence, where they are not.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import beir
+from .cache import Folder, data_folder
+from .pretrained import NETWORKS
+
+Vectors = NDArray[np.float64]
+
+NEEDED = {
+    "scifact": (
+        *("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"),
+        *(f"vectors/{name}.npz" for name in NETWORKS),
+    ),
+    "flickr8k-clip": ("images.npy", "captions.npy"),
+    "shop-clip": ("images.npy", "texts.npy"),
+}
+"""The folders that can be read, and the files that each has."""
+
+
+def at_hand(name: str, data_home: Folder | None = None) -> bool:
+    """Tell whether the folder `name` of `NEEDED` is in the data folder, with all its files."""
+    return not _missing(name, data_home)
+
+
+def scifact(
+    data_home: Folder | None = None,
+) -> tuple[beir.Collection, dict[str, tuple[Vectors, Vectors]]]:
+    """Read SciFact, scientific claims and the abstracts that are evidence, by four networks.
+
+    Parameters
+    ----------
+    data_home : path, optional
+        The folder that holds ``scifact``; see `procrustes_lab.data.cache.data_folder`.
+
+    Returns
+    -------
+    collection : Collection
+    vectors : dict
+        For each of `NETWORKS` the vectors of all queries and of all documents, unit rows.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If one is damaged, or the vectors are not as many as the texts.
+
+    References
+    ----------
+    D. Wadden et al. (2020), "Fact or fiction: verifying scientific claims", arXiv:2004.14974.
+    """
+    home = _folder("scifact", data_home)
+    collection = beir.load(home)
+    vectors = {}
+    for name in NETWORKS:
+        path = home / "vectors" / f"{name}.npz"
+        with np.load(path, allow_pickle=False) as file:
+            queries, documents = _unit(file["queries"]), _unit(file["documents"])
+        sizes = len(collection.queries), len(collection.documents)
+        if (len(queries), len(documents)) != sizes:
+            raise ValueError(
+                f"{path} has vectors of {len(queries)} queries and {len(documents)} documents; "
+                f"expected {sizes[0]} and {sizes[1]}, as {home} has texts"
+            )
+        vectors[name] = queries, documents
+    return collection, vectors
+
+
+def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
+    """Read CLIP's vectors of 100 pictures and of the five captions of each.
+
+    Returns
+    -------
+    images : ndarray, shape (100, 512)
+    captions : ndarray, shape (100, 5, 512)
+        Unit vectors, of openai/clip-vit-base-patch32.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+
+    References
+    ----------
+    M. Hodosh, P. Young and J. Hockenmaier (2013), "Framing image description as a ranking task",
+    doi:10.1613/jair.3994. A. Radford et al. (2021), CLIP, arXiv:2103.00020.
+    """
+    return _pair("flickr8k-clip", data_home)
+
+
+def shop(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
+    """Read CLIP's vectors of 563 pictures of clothes and of their descriptions.
+
+    Returns
+    -------
+    images, texts : ndarray, shape (563, 512)
+        Unit rows; row i of both is the same product.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    """
+    return _pair("shop-clip", data_home)
+
+
+def _pair(name: str, data_home: Folder | None) -> tuple[Vectors, Vectors]:
+    home = _folder(name, data_home)
+    first, second = (_unit(np.load(home / file, allow_pickle=False)) for file in NEEDED[name])
+    return first, second
+
+
+def _unit(vectors: NDArray[np.floating]) -> Vectors:
+    """Return directions: what is kept in half precision is not quite of length 1."""
+    v = vectors.astype(np.float64)
+    directions: Vectors = v / np.linalg.norm(v, axis=-1, keepdims=True)
+    return directions
+
+
+def _missing(name: str, data_home: Folder | None) -> list[Path]:
+    home = data_folder(data_home) / name
+    return [home / file for file in NEEDED[name] if not (home / file).is_file()]
+
+
+def _folder(name: str, data_home: Folder | None) -> Path:
+    if missing := _missing(name, data_home):
+        raise FileNotFoundError(
+            f"{missing[0]} is not there: name the folder that holds {name} as data_home, "
+            "or in PROCRUSTES_LAB_DATA"
+        )
+    return data_folder(data_home) / name
