@@ -11,25 +11,30 @@ from .core.polar import orthogonal_procrustes
 if TYPE_CHECKING:
     from .core.estimator import ProcrustesAligner
     from .report.diagnosis import Diagnosis, diagnose
+    from .search.choose import Choice, choose
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Alignment",
     "Certificate",
+    "Choice",
     "Diagnosis",
     "Moments",
     "ProcrustesAligner",
     "align",
     "certify",
+    "choose",
     "diagnose",
     "orthogonal_procrustes",
 ]
 
 # What needs more than NumPy and scipy.linalg, or is asked for less often, is imported when it is.
 _LATER = {
+    "Choice": "search.choose",
     "Diagnosis": "report.diagnosis",
     "ProcrustesAligner": "core.estimator",
+    "choose": "search.choose",
     "diagnose": "report.diagnosis",
 }
 

@@ -27,8 +27,8 @@ class Alignment:
     Attributes
     ----------
     map : ndarray, shape (d_x, d_y)
-        Orthonormal rows where d_x <= d_y, orthonormal columns where d_x >= d_y; no
-        isometry if ``whiten > 0``.
+        Of `align`: orthonormal rows where d_x <= d_y, orthonormal columns where d_x >= d_y, unless
+        ``whiten > 0``. Of a rival in `procrustes_lab.search.maps`: any matrix.
     error : float
         Mean squared distance, per pair, of an aligned source vector from its target.
         Where d_x > d_y the target is padded with zeros, so that what the projection
@@ -171,11 +171,15 @@ class Alignment:
             raise ValueError("sizes disagree")
         return loaded
 
+    def _is_orthogonal(self) -> bool:
+        narrow = self.map if self.map.shape[0] <= self.map.shape[1] else self.map.T
+        return bool(np.allclose(narrow @ narrow.T, np.eye(len(narrow)), atol=1e-6))
+
     def _summary(self) -> list[tuple[str, str, str]]:
         d_x, d_y = self.map.shape
         rows = [
             ("pairs", f"{self.n:,}", "fitted on"),
-            ("map", f"{d_x} → {d_y}", "orthogonal" if self.whiten == 0 else "not an isometry"),
+            ("map", f"{d_x} → {d_y}", "orthogonal" if self._is_orthogonal() else "not an isometry"),
             ("error", f"{self.error:.4g}", "mean squared distance after aligning"),
         ]
         if self.scale != 1.0:

@@ -1,1 +1,1 @@
-"""Search by dot product, how good it is, and the maps that compete for it."""
+"""Search by dot product, how good it is, the maps that compete for it, and which to choose."""

@@ -5,7 +5,7 @@ exists, however many there are of either.
 """
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,8 +49,8 @@ def search(
     if not 1 <= k <= len(D):
         raise ValueError(f"k is {k}; expected 1 to {len(D)}, the number of documents")
     indices, scores = np.empty((len(Q), k), dtype=np.int64), np.empty((len(Q), k))
-    for rows, found in _score_blocks(Q, D, block):
-        indices[rows] = _largest(found, k)
+    for rows, found in score_blocks(Q, D, block):
+        indices[rows] = largest(found, k)
         scores[rows] = np.take_along_axis(found, indices[rows], axis=1)
     return indices, scores
 
@@ -93,7 +93,7 @@ def ranks(
             f"expected rows of documents, 0 to {len(D) - 1}"
         )
     result = np.empty(len(Q), dtype=np.int64)
-    for rows, found in _score_blocks(Q, D, block):
+    for rows, found in score_blocks(Q, D, block):
         own = np.take_along_axis(found, answers[rows, np.newaxis], axis=1)
         result[rows] = np.count_nonzero(found >= own, axis=1)
     return result
@@ -139,7 +139,7 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     eps, tiny = np.finfo(float).eps, np.finfo(float).tiny
     rounding = 2 * D.shape[1] * eps  # of a dot product of two unit vectors
     result = np.full(len(Q), np.inf)
-    for rows, scores in _score_blocks(Q, D, block):
+    for rows, scores in score_blocks(Q, D, block):
         tops = best[rows]
         outside = scores + rounding * np.sqrt(longest) * lengths[rows, np.newaxis]
         np.put_along_axis(outside, tops, -np.inf, axis=1)
@@ -289,6 +289,70 @@ def ndcg_at(ranks: ArrayLike, k: int) -> float:
     return float(np.mean(np.where(r <= _as_cutoff(k), 1 / np.log2(1 + r), 0)))
 
 
+def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10) -> Matrix:
+    """Return each query's normalised discounted cumulative gain at k, as trec_eval computes it.
+
+    Parameters
+    ----------
+    found : array_like of int, shape (q, k) or wider
+        Rows of the documents, best first.
+    judgements : sequence of dict
+        For each query, grades by row; 0 and below is irrelevant.
+    k : int
+        How many documents are looked at.
+
+    Returns
+    -------
+    ndarray, shape (q,)
+        0 for a query that nothing answers.
+
+    References
+    ----------
+    K. Järvelin and J. Kekäläinen (2002), doi:10.1145/582415.582418.
+    """
+    discounts = 1 / np.log2(np.arange(2, _as_cutoff(k) + 2))
+    gains = np.zeros(len(judgements))
+    for query, (rows, grades) in enumerate(zip(np.asarray(found), judgements, strict=True)):
+        gained = [max(grades.get(int(row), 0), 0) for row in rows[:k]]
+        ideal = [grade for grade in sorted(grades.values(), reverse=True)[:k] if grade > 0]
+        if ideal:
+            gains[query] = gained @ discounts[: len(gained)] / (ideal @ discounts[: len(ideal)])
+    return gains
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    draws: int = 1000,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of independent values.
+
+    Parameters
+    ----------
+    values : array_like, shape (k,)
+        One value per query or item.
+    rng : Generator
+    draws : int
+        Number of samples with replacement.
+    confidence : float
+        Share of the sample means inside the interval.
+
+    Returns
+    -------
+    low, high : float
+
+    References
+    ----------
+    B. Efron (1979), Bootstrap methods: another look at the jackknife, doi:10.1214/aos/1176344552.
+    """
+    v = np.asarray(values, float)
+    counts = rng.multinomial(len(v), np.full(len(v), 1 / len(v)), size=draws)
+    low, high = np.quantile(counts @ v / len(v), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
 def _as_sides(queries: ArrayLike, documents: ArrayLike) -> tuple[Matrix, Matrix]:
     Q, D = as_embeddings(queries, "queries"), as_embeddings(documents, "documents")
     if Q.shape[1] != D.shape[1]:
@@ -316,7 +380,7 @@ def _as_cutoff(k: int) -> int:
     return k
 
 
-def _score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Matrix]]:
+def score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Matrix]]:
     """Yield consecutive rows of Q with their scores, shape (rows, n)."""
     step = max(1, block // len(D))
     for start in range(0, len(Q), step):
@@ -324,7 +388,7 @@ def _score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Mat
         yield rows, Q[rows] @ D.T
 
 
-def _largest(scores: Matrix, k: int) -> Indices:
+def largest(scores: Matrix, k: int) -> Indices:
     """Return the columns of each row's k largest scores, ordered by score and then by column."""
     if k == 1:
         best: Indices = np.argmax(scores, axis=1, keepdims=True)

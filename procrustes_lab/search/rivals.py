@@ -20,6 +20,7 @@ from procrustes_lab.core.alignment import align
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_pairs
 
+from .retrieval import bootstrap_interval as bootstrap_interval
 from .retrieval import mean_reciprocal_rank, ranks
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -204,39 +205,6 @@ RIVALS: dict[str, Callable[[], Rival]] = {
     "relative representations": RelativeRepresentations,
 }
 """Every rival by name, each called without arguments to make one that is yet to be fitted."""
-
-
-def bootstrap_interval(
-    values: ArrayLike,
-    rng: np.random.Generator,
-    *,
-    draws: int = 1000,
-    confidence: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of independent values (Efron, 1979).
-
-    Parameters
-    ----------
-    values : array_like, shape (k,)
-        One value per query or item.
-    rng : Generator
-    draws : int
-        Number of samples with replacement.
-    confidence : float
-        Share of the sample means inside the interval.
-
-    Returns
-    -------
-    low, high : float
-
-    References
-    ----------
-    B. Efron, Bootstrap methods: another look at the jackknife, doi:10.1214/aos/1176344552.
-    """
-    v = np.asarray(values, float)
-    counts = rng.multinomial(len(v), np.full(len(v), 1 / len(v)), size=draws)
-    low, high = np.quantile(counts @ v / len(v), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def _in_range(rows: Embeddings) -> Matrix:

@@ -1,0 +1,349 @@
+"""Which map carries these queries into this index? Chosen on some pairs, graded on others.
+
+Without labels two things judge a map, on pairs that it was not fitted on. A held-out source vector
+searches the target's index: at which place does it find its own target, and how many of its ten
+neighbours by the new model? Neither will do alone: the first asks for more whitening than queries
+bear, the second for the shrunk maps of regression; so the score is their geometric mean. With
+queries and judgements, half of the queries choose and the others grade. What is chosen is fitted
+once more, on all pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from procrustes_lab.core.validate import Embeddings, as_embeddings, as_pairs, reject_nonfinite
+
+from .maps import DEFAULT, MAPS, Mapper, indexed
+from .retrieval import ndcg, search
+from .spectra import Fitted, Spectra
+from .trial import DRAWS, NEIGHBOURS, UNKNOWN, Found, Indices, Share, Trial, ends, share_of, shared
+
+TRIAL = 10_000
+"""How many pairs take part at the most, drawn at random."""
+
+HELD_OUT = 1000
+"""How many pairs choose, and how many others grade, at the most: a fifth of the pairs each."""
+
+FOLDS = 5
+"""Where fewer than `HELD_OUT` are left, each chooses once, among what the other parts fitted."""
+
+FEWEST = 10
+"""Pairs below which nothing is held out, and the first map is taken."""
+
+Judgements = Sequence[Mapping[int, int]]
+
+
+class Row(NamedTuple):
+    """How one map did: on what chose, and, with a 95 % interval, on what graded."""
+
+    name: str
+    chosen_on: float
+    score: float
+    low: float
+    high: float
+    graded_on: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Choice:
+    """The map that was chosen, and how all of them did.
+
+    Attributes
+    ----------
+    name : str
+        Of the map, as in `procrustes_lab.search.maps.MAPS`.
+    best : Alignment or other fitted map
+        Fitted on all pairs; search with ``best.query(Z)``.
+    kept : Share
+        With labels, nDCG@10 of the new queries through the map over that of the same in an index
+        of their own. Without, the mean reciprocal rank at which held-out vectors find their own
+        target, over that of the targets themselves, which is 1 where vectors are of one length.
+    neighbours : Share
+        Of the ten neighbours by the new model, how many the map finds in the target's index.
+    neighbours_by_target : Share
+        How many of them the target's own vectors find: what there was before.
+    table : tuple of Row
+        One row a map, by what chose, the best first.
+    pairs : int
+        How many the map was fitted on.
+    basis : str
+        What chose and what graded.
+    """
+
+    name: str
+    best: Fitted
+    kept: Share
+    neighbours: Share
+    neighbours_by_target: Share
+    table: tuple[Row, ...]
+    pairs: int
+    basis: str
+
+    def _facts(self) -> list[tuple[str, str]]:
+        return [
+            ("map", f"{self.name}, fitted on {self.pairs:,} pairs; {self.basis}"),
+            ("kept", f"{self.kept} of the new model's search"),
+            ("neighbours", f"{self.neighbours}; by the target itself {self.neighbours_by_target}"),
+        ]
+
+    def __repr__(self) -> str:
+        width = max(len(row.name) for row in self.table)
+        lines = [f"{name:<11} {fact}" for name, fact in self._facts()]
+        lines.append(f"{'':<{width}}  chosen on   graded  95 % interval")
+        lines += [
+            f"{row.name:<{width}} {row.chosen_on:10.3f} {row.score:8.3f}  "
+            f"[{row.low:.3f}, {row.high:.3f}]"
+            for row in self.table
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "".join(
+            f"<th>{name}</th>" for name in ("map", "chosen on", "graded", "95 % interval")
+        )
+        body = "".join(
+            f"<tr><td style='text-align:left'>{escape(row.name)}</td><td>{row.chosen_on:.3f}</td>"
+            f"<td>{row.score:.3f}</td><td>[{row.low:.3f}, {row.high:.3f}]</td></tr>"
+            for row in self.table
+        )
+        caption = "<br>".join(f"{name}: {escape(fact)}" for name, fact in self._facts())
+        return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table>"
+
+
+def choose(
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    maps: Iterable[str] | Mapping[str, Mapper] = DEFAULT,
+    queries: tuple[ArrayLike, ArrayLike] | None = None,
+    judgements: Judgements | None = None,
+    seed: int = 0,
+) -> Choice:
+    """Choose the map by which source vectors search the target's index.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d_x)
+        Source embeddings, the new model's, one row per object.
+    Y : array_like, shape (n, d_y)
+        Target embeddings, the index; row i is the same object as row i of X.
+    maps : names out of `MAPS`, or a dict of such fits, optional
+        What competes, of two that tie the first. By default the closed forms that leave the index
+        as it is.
+    queries : (old, new), optional
+        The same queries embedded by the target's model and by the source's, shapes (q, d_y) and
+        (q, d_x).
+    judgements : sequence of dict, optional
+        With queries: for each, the grade of the relevant documents by row of Y.
+    seed : int, optional
+        Draws what fits, what chooses and what grades.
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the inputs are not two finite matrices of real numbers with equally many rows, a map has
+        no such name, or of queries and judgements only one is given or they do not fit.
+
+    Notes
+    -----
+    Nothing grades that has chosen. Of pairs, at most `TRIAL` take part; a fifth of them grade,
+    another fifth choose (where fewer than `HELD_OUT` are left, each of them once, in `FOLDS`
+    parts), at most `HELD_OUT` each. The grades are those of maps fitted on fewer pairs than `best`.
+    Intervals are percentile bootstraps over what grades (Efron, 1979, doi:10.1214/aos/1176344552);
+    they do not know of other draws of the pairs.
+
+    Examples
+    --------
+    >>> import numpy as np, procrustes_lab as pl
+    >>> rng = np.random.default_rng(0)
+    >>> Y = rng.standard_normal((200, 8))
+    >>> Y /= np.linalg.norm(Y, axis=1, keepdims=True)
+    >>> turned = Y @ np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    >>> choice = pl.choose(turned, Y)
+    >>> choice.name, str(choice.kept)
+    ('turn', '100.0% [100.0%, 100.0%]')
+    """
+    x, y = as_pairs(X, Y)
+    reject_nonfinite(x, "X")
+    reject_nonfinite(y, "Y")
+    fits = _named(maps)
+    if (queries is None) != (judgements is None):
+        raise TypeError("queries and judgements go together; only one of them was given")
+    rng = np.random.default_rng(seed)
+    if queries is not None and judgements is not None:
+        return _by_labels(fits, x, y, *_checked(queries, judgements, x, y), rng)
+    if len(x) < FEWEST:
+        name, fit = next(iter(fits.items()))
+        basis = f"the first of the maps, as of fewer than {FEWEST} pairs none can be held out"
+        row = Row(name, np.nan, np.nan, np.nan, np.nan, "nothing")
+        return Choice(name, fit(x, y), UNKNOWN, UNKNOWN, UNKNOWN, (row,), len(x), basis)
+    return _by_pairs(fits, x, y, rng)
+
+
+def _by_pairs(
+    fits: dict[str, Mapper], x: Embeddings, y: Embeddings, rng: np.random.Generator
+) -> Choice:
+    drawn = rng.permutation(len(x))[:TRIAL]
+    graded, rest = np.split(drawn, [min(len(drawn) // 5, HELD_OUT)])
+    parts = _parts(rest, len(graded))
+    judged: dict[str, list[Found]] = {name: [] for name in fits}
+    grades: dict[str, Found] = {}
+    grading = _trial(x, y, graded, rest)
+    for held_out, fitted in parts:
+        judging = _trial(x, y, held_out, fitted)
+        pairs = Spectra.of(x[fitted], y[fitted])
+        for name, fit in fits.items():
+            one = fit(pairs)
+            judged[name].append(judging.run(one))
+            if len(parts) == 1:
+                grades[name] = grading.run(one)
+    if len(parts) > 1:
+        pairs = Spectra.of(x[rest], y[rest])
+        grades = {name: grading.run(fit(pairs)) for name, fit in fits.items()}
+
+    draws = rng.integers(0, len(graded), (DRAWS, len(graded)))
+    what = f"{len(graded):,} other pairs"
+    table = [
+        Row(
+            name,
+            float(_joined(judged[name]).score()),
+            float(found.score()),
+            *ends(found.score(draws)),
+            what,
+        )
+        for name, found in grades.items()
+    ]
+    table.sort(key=lambda row: -row.chosen_on)
+    best = table[0].name
+    (own, near), before = grades[best], grading.by_target()
+    asked = sum(len(held_out) for held_out, _ in parts)
+    return Choice(
+        best,
+        fits[best](x, y),
+        share_of(own, draws, before.own),
+        share_of(near, draws),
+        share_of(before.neighbours, draws),
+        tuple(table),
+        len(x),
+        f"chosen on {asked:,} held-out pairs, graded on {what}",
+    )
+
+
+def _by_labels(
+    fits: dict[str, Mapper],
+    x: Embeddings,
+    y: Embeddings,
+    old: Embeddings,
+    new: Embeddings,
+    judgements: Judgements,
+    rng: np.random.Generator,
+) -> Choice:
+    """Fit on all pairs, which are documents, and let half of the queries choose."""
+    order = rng.permutation(len(new))
+    choosing, graded = np.split(order, [len(order) // 2])
+    answers = [judgements[j] for j in graded]
+    k = min(NEIGHBOURS, len(y))
+    pairs = Spectra.of(x, y)
+    draws = rng.integers(0, len(graded), (DRAWS, len(graded)))
+    what = f"{len(graded):,} other queries"
+    near, _ = search(new[graded], x, k)
+    before, _ = search(old[graded], y, k)
+    native = ndcg(near, answers)
+    table, fitted, grades, overlap = [], {}, {}, {}
+    for name, fit in fits.items():
+        fitted[name] = one = fit(pairs)
+        found, _ = search(one.query(new), indexed(one, y), k)
+        chosen_on = float(ndcg(found[choosing], [judgements[j] for j in choosing]).mean())
+        grades[name] = ndcg(found[graded], answers)
+        overlap[name] = shared(found[graded], near)
+        low, high = ends(grades[name][draws].mean(axis=1))
+        table.append(Row(name, chosen_on, float(grades[name].mean()), low, high, what))
+    table.sort(key=lambda row: -row.chosen_on)
+    best = table[0].name
+    basis = f"chosen on {len(choosing):,} queries, graded on {what}"
+    return Choice(
+        best,
+        fitted[best],
+        share_of(grades[best], draws, native),
+        share_of(overlap[best], draws),
+        share_of(shared(before, near), draws),
+        tuple(table),
+        len(x),
+        basis,
+    )
+
+
+def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
+    if isinstance(maps, Mapping):
+        fits = dict(maps)
+    else:
+        names = [maps] if isinstance(maps, str) else list(maps)
+        if unknown := [name for name in names if name not in MAPS]:
+            raise ValueError(f"maps holds {unknown[0]!r}; expected names out of {', '.join(MAPS)}")
+        fits = {name: MAPS[name] for name in names}
+    if not fits:
+        raise ValueError("maps is empty; expected at least one to choose")
+    return fits
+
+
+def _checked(
+    queries: tuple[ArrayLike, ArrayLike], judgements: Judgements, x: Embeddings, y: Embeddings
+) -> tuple[Embeddings, Embeddings, Judgements]:
+    """Check the queries and leave out those that nothing answers."""
+    try:
+        old, new = queries
+    except (TypeError, ValueError):
+        raise TypeError(
+            "queries is no pair; expected (old, new), the same by either model"
+        ) from None
+    sides = []
+    for name, side, index in (("old", old, y), ("new", new, x)):
+        vectors = as_embeddings(side, f"{name} queries")
+        if vectors.shape != (len(judgements), index.shape[1]):
+            raise ValueError(
+                f"{name} queries have shape {vectors.shape}; expected "
+                f"{(len(judgements), index.shape[1])}: one row for each query of the judgements"
+            )
+        reject_nonfinite(vectors, f"{name} queries")
+        sides.append(vectors)
+    for query, grades in enumerate(judgements):
+        if wrong := [row for row in grades if not 0 <= row < len(y)]:
+            raise ValueError(
+                f"judgements of query {query} name document {wrong[0]}; "
+                f"expected rows 0 to {len(y) - 1}"
+            )
+    kept = [j for j, grades in enumerate(judgements) if any(g > 0 for g in grades.values())]
+    if len(kept) < 2:
+        raise ValueError(
+            f"{len(kept)} queries have a relevant document; expected at least 2, "
+            "one to choose and one to grade"
+        )
+    return sides[0][kept], sides[1][kept], [judgements[j] for j in kept]
+
+
+def _trial(x: Embeddings, y: Embeddings, asked: Indices, others: Indices) -> Trial:
+    rows = np.concatenate([asked, others])
+    return Trial(x[rows], y[rows], np.arange(len(asked)))
+
+
+def _parts(rows: Indices, size: int) -> list[tuple[Indices, Indices]]:
+    """Return what is held out and what is fitted: once of many rows, in turn of few."""
+    if len(rows) >= HELD_OUT:
+        return [(rows[:size], rows[size:])]
+    parts = np.array_split(rows, FOLDS)
+    return [(part, np.setdiff1d(rows, part)) for part in parts]
+
+
+def _joined(parts: Sequence[Found]) -> Found:
+    return Found(*(np.concatenate(values) for values in zip(*parts, strict=True)))

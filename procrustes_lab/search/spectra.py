@@ -1,0 +1,130 @@
+"""What linear maps of the same pairs share: their moments, and the eigenvalues of both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from procrustes_lab.core.alignment import Alignment
+from procrustes_lab.core.moments import Moments, moments_of
+from procrustes_lab.core.sums import Matrix
+from procrustes_lab.core.validate import Embeddings, as_pairs
+
+Center = Literal["both", "target"] | None
+"""Which sides' means a query is freed of; a fit about the means is one about both."""
+
+
+class Fitted(Protocol):
+    """What every fit returns: something that makes queries for the target's index."""
+
+    def query(self, Z: ArrayLike) -> Matrix:
+        """Turn source vectors, shape (k, d_x), into queries."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Spectra:
+    """Moments of the pairs and, once asked for, both sides' eigenvalues: what linear fits share.
+
+    Attributes
+    ----------
+    moments : Moments
+    x, y : ndarray or None
+        The pairs themselves, for the fits that are not linear.
+    """
+
+    moments: Moments
+    x: Embeddings | None = None
+    y: Embeddings | None = None
+
+    @classmethod
+    def of(cls, X: ArrayLike | Moments | Spectra, Y: ArrayLike | None = None) -> Spectra:
+        """Take pairs of shapes (n, d_x) and (n, d_y), or their moments."""
+        if isinstance(X, Spectra):
+            return X
+        if isinstance(X, Moments):
+            return cls(X)
+        if Y is None:
+            raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
+        x, y = as_pairs(X, Y)
+        return cls(moments_of(x, y), x, y)
+
+    @cached_property
+    def centred(self) -> Spectra:
+        """The same about the means; keeps no pairs."""
+        return Spectra(self.moments.centred())
+
+    @cached_property
+    def products(self) -> tuple[Matrix, Matrix, Matrix]:
+        """XᵀX, XᵀY and YᵀY, of rows divided by the moments' scales."""
+        return self.moments.products()
+
+    @cached_property
+    def source(self) -> tuple[Matrix, Matrix]:
+        """Eigenvalues of XᵀX, of mean 1, and its eigenvectors, those of rounding left out."""
+        return _spectrum(self.products[0])
+
+    @cached_property
+    def target(self) -> tuple[Matrix, Matrix]:
+        """Eigenvalues of YᵀY, of mean 1, and its eigenvectors, those of rounding left out."""
+        return _spectrum(self.products[2])
+
+    @cached_property
+    def cross(self) -> Matrix:
+        """XᵀY in the eigenvectors of both sides."""
+        return np.asarray(self.source[1].T @ self.products[1] @ self.target[1])
+
+    def pairs(self) -> tuple[Matrix, Matrix]:
+        """Return the rows, for a fit that cannot do with moments.
+
+        Raises
+        ------
+        TypeError
+            If there are moments only.
+        """
+        if self.x is None or self.y is None:
+            raise TypeError("this map is fitted on the pairs themselves; expected X and Y")
+        return np.asarray(self.x, float), np.asarray(self.y, float)
+
+    def alignment(self, W: Matrix, *, center: Center = None, whiten: float = 0.0) -> Alignment:
+        """Make an `Alignment` of any matrix of shape (d_x, d_y), with its errors on the pairs.
+
+        Centred on "both" sides, a query loses the source's mean; centred on the "target" alone, it
+        keeps it. Placed among the target's vectors, both land at the same point.
+        """
+        moments = self.moments
+        xx, xy, yy = (self.centred if center else self).products
+        x, y = float(moments.source_scale), float(moments.target_scale)
+        with np.errstate(all="ignore"):  # squares of what is too large for them are infinite
+            forth, back = W * (x / y), W * (y / x)
+            error = np.vdot(forth, xx @ forth - 2 * xy) + np.trace(yy)
+            error_back = np.vdot(back, back @ yy - 2 * xy) + np.trace(xx)
+        mean_x, mean_y = moments.source_mean * x, moments.target_mean * y
+        zero = np.zeros_like(mean_x)
+        means = {
+            None: (zero, np.zeros_like(mean_y)),
+            "both": (mean_x, mean_y),
+            "target": (zero, mean_y - mean_x @ W),
+        }[center]
+        return Alignment(
+            map=W,
+            error=max(float(error), 0.0) / moments.n * y * y,
+            error_back=max(float(error_back), 0.0) / moments.n * x * x,
+            n=moments.n,
+            scale=1.0,
+            source_mean=means[0],
+            target_mean=means[1],
+            center=center is not None,
+            whiten=whiten,
+        )
+
+
+def _spectrum(second_moment: Matrix) -> tuple[Matrix, Matrix]:
+    values, vectors = np.linalg.eigh(second_moment)
+    kept = values > len(values) * np.finfo(float).eps * values[-1]
+    values, vectors = values[kept], vectors[:, kept]
+    return values / (values.sum() / max(len(values), 1)), vectors

@@ -1,0 +1,154 @@
+"""Maps: each is what its name says, by an independent computation."""
+
+import numpy as np
+import pytest
+from scipy.linalg import fractional_matrix_power
+from scipy.stats import ortho_group
+from sklearn.linear_model import LinearRegression, Ridge
+
+import procrustes_lab as pl
+from procrustes_lab.search.maps import DEFAULT, MAPS, RANK, indexed
+from procrustes_lab.search.retrieval import search
+from procrustes_lab.search.spectra import Spectra
+
+
+def some_pairs(n=300, d_x=7, d_y=5, seed=0, noise=0.3):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d_x)) / (1 + np.arange(d_x)) + 0.3
+    return X, X @ rng.standard_normal((d_x, d_y)) + noise * rng.standard_normal((n, d_y)) - 0.5
+
+
+def ranking(scores):
+    return np.argsort(-scores, axis=1, kind="stable")
+
+
+@pytest.mark.filterwarnings("ignore:.*optimization hasn't converged")
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("d_y", [4, 7, 9])
+def test_every_map_makes_queries_for_its_index_and_is_the_same_twice(name, d_y):
+    X, Y = some_pairs(d_y=d_y)
+    fitted = MAPS[name](X[:200], Y[:200])
+    sources, index = fitted.query(X[200:]), indexed(fitted, Y[200:])
+    assert sources.shape == index.shape
+    assert np.isfinite(sources).all()
+    np.testing.assert_array_equal(sources, MAPS[name](X[:200], Y[:200]).query(X[200:]))
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_maps_that_choose_tries_leave_the_index_alone_and_need_moments_only(name):
+    X, Y = some_pairs()
+    fitted = MAPS[name](pl.Moments.from_arrays(X, Y))
+    assert isinstance(fitted, pl.Alignment)
+    np.testing.assert_array_equal(indexed(fitted, Y), Y)
+    np.testing.assert_allclose(fitted.query(X), MAPS[name](X, Y).query(X), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("turn", {}),
+        ("centred", {"center": True}),
+        ("whitened 0.3", {"whiten": 0.3}),
+        ("centred, whitened 0.2", {"center": True, "whiten": 0.2}),
+    ],
+)
+def test_some_are_aligns(name, options):
+    X, Y = some_pairs()
+    ours, expected = MAPS[name](X, 1e3 * Y), pl.align(X, 1e3 * Y, **options)
+    np.testing.assert_allclose(ours.query(X), expected.query(X), atol=1e-9)
+    np.testing.assert_allclose(ours.apply(X), expected.apply(X), atol=1e-9)
+    assert ours.error == pytest.approx(expected.error)
+    assert ours.error_back == pytest.approx(expected.error_back)
+
+
+def test_whitening_the_target_alone_is_procrustes_to_the_whitened_target_and_back():
+    X, Y = some_pairs(d_x=5)
+    flat = fractional_matrix_power(Y.T @ Y / np.trace(Y.T @ Y) * 5, -0.3)
+    expected = X @ pl.align(X, Y @ flat).map @ flat
+    np.testing.assert_allclose(MAPS["target whitened 0.3"](X, Y).query(X), expected, atol=1e-10)
+
+
+def test_a_query_that_keeps_its_mean_is_placed_where_the_other_is():
+    X, Y = some_pairs()
+    keeps = MAPS["target centred, whitened 0.1"](X, Y)
+    zero = np.zeros((1, X.shape[1]))
+    assert not keeps.query(zero).any()
+    # The mean source lands on the mean target.
+    np.testing.assert_allclose(keeps.apply(X).mean(axis=0), Y.mean(axis=0), atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-170, 1e170])
+def test_least_squares_is_numpys_at_every_size_of_numbers(scale):
+    X, Y = some_pairs()
+    expected = X @ np.linalg.lstsq(X, Y, rcond=None)[0]
+    np.testing.assert_allclose(
+        MAPS["least squares"](scale * X, Y).query(scale * X), expected, atol=1e-8
+    )
+
+
+def test_ridge_on_documents_ranks_as_the_carried_documents_do():
+    X, Y = some_pairs()
+    strength = 1e-3 * np.trace(np.cov(Y.T, ddof=0)) * len(Y) / Y.shape[1]
+    expected = Ridge(alpha=strength).fit(Y, X).predict(Y)
+    queries = X[:50]
+    fitted = MAPS["ridge on documents"](X, Y)
+    scores, carried = fitted.query(queries) @ Y.T, queries @ expected.T
+    offset = (scores - carried)[:, :1]
+    np.testing.assert_allclose(scores - offset, carried, atol=1e-9)
+    rest = expected - X.mean(axis=0)
+    expected = X.mean(axis=0) + rest * np.vdot(rest, X) / np.vdot(rest, rest)
+    unit = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    moved = MAPS["ridge on documents, carried"](X, Y)
+    np.testing.assert_allclose(moved.index(Y), unit, atol=1e-9)
+    np.testing.assert_array_equal(moved.query(queries), queries)
+
+
+def test_low_rank_affine_is_the_best_of_its_rank(monkeypatch):
+    monkeypatch.setattr("procrustes_lab.search.maps.RANK", 2)
+    X, Y = some_pairs()
+    fitted = MAPS["low-rank affine"](X, Y)
+    assert np.linalg.matrix_rank(fitted.map) == 2
+    least = np.sum((fitted.apply(X) - Y) ** 2)
+    full = LinearRegression().fit(X, Y)
+    predicted = full.predict(X)
+    values = np.linalg.svd(predicted - predicted.mean(axis=0), compute_uv=False)
+    # Eckart and Young: what the residual of the full solution and the rank leave.
+    assert least == pytest.approx(np.sum((predicted - Y) ** 2) + np.sum(values[2:] ** 2))
+    assert RANK > 2
+
+
+def test_one_map_a_cluster_finds_two_turns():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 8, 1600)
+    centres = 10 * np.eye(8)
+    X = centres[groups] + rng.standard_normal((1600, 8))
+    turns = ortho_group.rvs(8, size=8, random_state=0)
+    Y = np.einsum("nd,nde->ne", X, turns[groups])
+    moved = MAPS["one map a cluster"](X, Y).query(X)
+    np.testing.assert_allclose(moved, Y, atol=1e-8)
+    assert np.abs(MAPS["turn"](X, Y).query(X) - Y).max() > 1
+
+
+def test_a_small_network_learns_what_is_not_linear():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 3))
+    Y = X + 0.5 * np.sin(3 * X[:, [1, 2, 0]])
+    network, turn = MAPS["residual network"](X, Y), MAPS["centred"](X, Y)
+    target = Y - Y.mean(axis=0)
+    assert np.mean((network.query(X) - target) ** 2) < 0.5 * np.mean((turn.query(X) - target) ** 2)
+
+
+def test_csls_is_its_formula():
+    X, Y = some_pairs(n=60)
+    fitted = MAPS["CSLS"](X, Y)
+    scores = MAPS["turn"](X, Y).query(X) @ Y.T
+    hubs = np.sort(scores, axis=0)[-10:].mean(axis=0)
+    found, _ = search(fitted.query(X), fitted.index(Y), 3)
+    np.testing.assert_array_equal(found, ranking(2 * scores - hubs)[:, :3])
+
+
+def test_moments_are_not_enough_for_maps_of_more_than_a_matrix():
+    with pytest.raises(TypeError, match="on the pairs themselves"):
+        MAPS["CSLS"](pl.Moments.from_arrays(*some_pairs()))
+    with pytest.raises(TypeError, match="missing"):
+        Spectra.of(some_pairs()[0])
