@@ -77,7 +77,7 @@ def test_an_approximate_index_is_as_good_for_aligned_queries_as_for_its_own(mode
     assert kept["old"] > 0.9
     assert kept["aligned"] > kept["old"] - 0.02
     own = {name: np.mean([i in row for i, row in enumerate(rows)]) for name, rows in found.items()}
-    assert own["aligned"] > 0.95 * own["old"]
+    assert own["aligned"] > 0.9 * own["old"]
     assert own["raw"] < 0.02  # chance is K in SEARCHED
 
 

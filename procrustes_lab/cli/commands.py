@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 import numpy as np
 from tqdm import tqdm
 
 from procrustes_lab import files
-from procrustes_lab.core.alignment import Alignment, align
+from procrustes_lab.core.alignment import Alignment
 from procrustes_lab.core.certificate import Certificate, certify
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import Block, FileError, Pairs, Wanted, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.formats import check_file
+from procrustes_lab.search.choose import TRIAL, choose
+from procrustes_lab.search.maps import DEFAULT, MAPS, Mapper
+from procrustes_lab.search.trial import UNKNOWN, Share
 
 IN_MEMORY = 2**28
 """Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
@@ -81,7 +84,7 @@ def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None
     have ids, and by position otherwise.
     """
     pairs = _read_pairs(old, new, **columns)
-    certificate = _measure(pairs)[1]
+    _, certificate = _measure(pairs)
     if as_json:
         values = {name: _as_json(value) for name, value in vars(certificate).items()}
         about = {"old": str(old), "new": str(new), "pairs": pairs.n, "by": pairs.by}
@@ -97,16 +100,16 @@ def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None
 @click.argument("new", type=_File)
 @click.option("-o", "--output", type=_File, required=True, metavar="ADAPTER.npz")
 @_columns_options
-@click.option("--center", is_flag=True, help="Move each side's mean to the origin first.")
 @click.option(
-    "--whiten",
-    type=click.FloatRange(0, 0.5),
-    default=0.0,
-    metavar="B",
-    help="From 0, orthogonal, to 0.5, CCA; above 0 the map is no isometry.  [default: 0]",
+    *("--map", "map_name"),
+    type=click.Choice(["auto", *DEFAULT]),
+    default="auto",
+    metavar="NAME",
+    help="auto: chosen on held-out pairs; or turn, centred, whitened 0.1, …  [default: auto]",
 )
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples.")
 def fit_command(
-    old: Path, new: Path, output: Path, center: bool, whiten: float, **columns: Any
+    old: Path, new: Path, output: Path, map_name: str, seed: int, **columns: Any
 ) -> None:
     """Fit the map that carries NEW vectors into the space of OLD ones, and write it to a file.
 
@@ -116,9 +119,11 @@ def fit_command(
         raise FileError(f"{output} is to be an adapter; expected a name that ends in .npz")
     _check_output(output, old, new)
     pairs = _read_pairs(old, new, **columns)
-    alignment, certificate = _measure(pairs, center=center, whiten=whiten)
-    Adapter(alignment, certificate, files.sha256(new), files.sha256(old)).save(output)
-    say("\n".join([pairs.matching, *_cautions(pairs), "", str(alignment), ""]))
+    fitted, certificate = _measure(pairs, map_name, seed)
+    alignment = fitted.best
+    hashes = files.sha256(new), files.sha256(old)
+    Adapter(alignment, certificate, *hashes, fitted.name, kept=fitted.kept).save(output)
+    say("\n".join([pairs.matching, *_cautions(pairs), "", str(alignment), "", fitted.sentence]))
     least = min(alignment.map.shape)
     if pairs.n < least:
         say(
@@ -132,9 +137,13 @@ def fit_command(
 @click.argument("adapter", type=_File)
 @click.argument("source", type=_File, metavar="IN")
 @click.argument("output", type=_File, metavar="OUT")
+@click.option("--place", is_flag=True, help="Among the old vectors, and not as queries for them.")
 @_columns_options
-def apply_command(adapter: Path, source: Path, output: Path, **columns: Any) -> None:
+def apply_command(adapter: Path, source: Path, output: Path, place: bool, **columns: Any) -> None:
     """Carry the new vectors of IN into the old space by an ADAPTER, and write them to OUT.
+
+    They come as queries for the old index; where the map is centred, that is without the old mean,
+    which every document shares. With --place it is added: for new documents in the old index.
 
     OUT is .npy, .npz, .parquet or .jsonl: ids are kept, but .npy has no place for them. Numbers
     stay as wide as they are in IN. Vectors are moved block by block, in little memory.
@@ -156,9 +165,7 @@ def apply_command(adapter: Path, source: Path, output: Path, **columns: Any) -> 
         for block in _progress(
             files.blocks(source, wanted=wanted), "moving", lambda block: len(block.rows)
         ):
-            yield Block(
-                block.ids, _move(fitted.alignment, block, source, adapter, n), block.id_name
-            )
+            yield Block(block.ids, _move(fitted, place, block, source, adapter, n), block.id_name)
             n += len(block.rows)
             with_ids += block.ids is not None
 
@@ -220,19 +227,44 @@ def _read_pairs(
     return pairs
 
 
-def _measure(pairs: Pairs, **options: Any) -> tuple[Alignment, Certificate]:
+class _Fitted(NamedTuple):
+    """A map, what it is called, what it keeps with its interval, and how it was come by."""
+
+    best: Alignment
+    name: str
+    kept: Share
+    sentence: str
+
+
+def _measure(pairs: Pairs, name: str = "turn", seed: int = 0) -> tuple[_Fitted, Certificate]:
     """Return the map and the certificate of all pairs."""
     width = pairs.new.rows.shape[1] + pairs.old.rows.shape[1]
     if 8 * pairs.n * width <= IN_MEMORY:
         x, y = pairs.take(np.arange(pairs.n))
         _reject_zero(pairs, bool(x.any()), bool(y.any()))
-        return align(x, y, **options), certify(x, y)
+        return _fit(name, x, y, lambda mapper: mapper(x, y), seed), certify(x, y)
     bar = _progress(pairs.batches(), "measuring", lambda batch: len(batch[0]), pairs.n)
     with closing(bar) as batches:  # before anything else is printed
         moments = Moments.from_batches(batches)
     cross = moments.cross()
     _reject_zero(pairs, cross.source_energy > 0, cross.target_energy > 0)
-    return align(moments, **options), certify(moments)
+    drawn = np.random.default_rng(seed).choice(pairs.n, min(pairs.n, TRIAL), replace=False)
+    x, y = pairs.take(np.sort(drawn))
+    return _fit(name, x, y, lambda mapper: mapper(moments), seed), certify(moments)
+
+
+def _fit(
+    name: str, x: Embeddings, y: Embeddings, by: Callable[[Mapper], Any], seed: int
+) -> _Fitted:
+    """Return the map of that name, or the best on held-out pairs among x and y, fitted on all."""
+    if name != "auto":
+        return _Fitted(by(MAPS[name]), name, UNKNOWN, f"The map is {name!r}, as asked for.")
+    choice = choose(x, y, seed=seed)
+    sentence = (
+        f"The map is {choice.name!r}, {choice.basis}. It keeps {choice.kept} of the new model's "
+        "search."
+    )
+    return _Fitted(by(MAPS[choice.name]), choice.name, choice.kept, sentence)
 
 
 def _reject_zero(pairs: Pairs, new: bool, old: bool) -> None:
@@ -245,10 +277,10 @@ def _reject_zero(pairs: Pairs, new: bool, old: bool) -> None:
 
 
 def _move(
-    alignment: Alignment, block: Block, source: Path, adapter: Path, first_row: int
+    fitted: Adapter, place: bool, block: Block, source: Path, adapter: Path, first_row: int
 ) -> Embeddings:
     """Return a block in the old space, as wide numbers as it has."""
-    d_x, d_y = alignment.map.shape
+    d_x, d_y = fitted.alignment.map.shape
     if block.rows.shape[1] != d_x:
         hint = " (they may be old ones already)" if block.rows.shape[1] == d_y else ""
         raise FileError(
@@ -256,7 +288,7 @@ def _move(
             f"{d_x} and gives {d_y}: expected vectors of the new model"
         )
     with np.errstate(over="ignore"):
-        moved = alignment.apply(block.rows).astype(block.rows.dtype)
+        moved = fitted.carry(block.rows, place=place).astype(block.rows.dtype)
     bad = ~np.isfinite(moved).all(axis=1)
     if bad.any():
         raise FileError(

@@ -135,13 +135,13 @@ class Alignment:
             reject_nonfinite(z, "Z")
         return out[0] if single else out
 
-    def save(self, path: str | os.PathLike[str], **about: str | float) -> None:
+    def save(self, path: str | os.PathLike[str], **about: Any) -> None:
         """Write the map to an npz file, complete or not at all.
 
         Parameters
         ----------
         path : path-like
-        **about : str or float
+        **about : array_like
             Further entries of the file; `load` passes over them.
         """
         archive.write(path, format=FORMAT, **about, **vars(self))

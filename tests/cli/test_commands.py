@@ -24,6 +24,7 @@ from procrustes_lab import files
 from procrustes_lab.cli import commands
 from procrustes_lab.cli import main as cli
 from procrustes_lab.files.adapter import Adapter
+from procrustes_lab.search.choose import choose
 
 N = 60
 
@@ -76,7 +77,7 @@ def test_every_format_gives_the_librarys_numbers(run, tmp_path, ending):
     assert (said["by"], said["pairs"], said["only_old"], said["only_new"]) == (by, N, 0, 0)
     assert f"{pl.certify(x, y)}\n" in run("certify", f"old{ending}", f"new{ending}")
 
-    out = run("fit", f"old{ending}", f"new{ending}", "-o", "adapter.npz")
+    out = run("fit", f"old{ending}", f"new{ending}", "-o", "adapter.npz", "--map", "turn")
     assert out.endswith("Wrote adapter.npz (new → old).\n")
     expected = pl.align(x, y)
     np.testing.assert_allclose(pl.Alignment.load("adapter.npz").map, expected.map, atol=1e-12)
@@ -103,7 +104,7 @@ def test_a_planted_rotation_is_recovered(run, monkeypatch, dtype, in_memory):
     x, y, turn = rotated_pair(n=500)
     np.save("new.npy", x.astype(dtype))
     np.save("old.npy", y.astype(dtype))
-    run("fit", "old.npy", "new.npy", "-o", "adapter.npz")
+    run("fit", "old.npy", "new.npy", "-o", "adapter.npz", "--map", "turn")
     # The rounding of the inputs is all that stands between the two.
     precision = float(np.finfo(dtype).eps)
     np.testing.assert_allclose(pl.Alignment.load("adapter.npz").map, turn, atol=4 * precision)
@@ -124,7 +125,7 @@ def test_rows_are_joined_by_id_and_the_rest_is_counted(run, tmp_path):
     both = len(set(order) & set(range(5, N)))
     said = json.loads(run("certify", "old.jsonl", "new.parquet", "--json"))
     assert (said["pairs"], said["only_new"], said["only_old"]) == (both, 50 - both, 55 - both)
-    out = run("fit", "old.jsonl", "new.parquet", "-o", "adapter.npz")
+    out = run("fit", "old.jsonl", "new.parquet", "-o", "adapter.npz", "--map", "turn")
     assert out.startswith(
         f"{both} pairs by id (_id in old.jsonl, doc_id in new.parquet); "
         f"{55 - both} only in old.jsonl, {50 - both} in new.parquet.\n"
@@ -142,15 +143,50 @@ def test_ids_in_one_file_alone_are_said_to_be_of_no_use(run, tmp_path):
     )
 
 
-def test_centring_and_whitening_are_the_librarys(run):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("turn", {}),
+        ("centred", {"center": True}),
+        ("whitened 0.25", {"whiten": 0.25}),
+        ("centred, whitened 0.1", {"center": True, "whiten": 0.1}),
+    ],
+)
+def test_a_map_by_name_is_the_librarys(run, name, options):
     x, y, _ = rotated_pair(noise=0.3)
     np.save("new.npy", x + 3)
     np.save("old.npy", y - 1)
-    run("fit", "old.npy", "new.npy", "-o", "adapter.npz", "--center", "--whiten", "0.25")
-    loaded = pl.Alignment.load("adapter.npz")
-    expected = pl.align(x + 3, y - 1, center=True, whiten=0.25)
-    for name, value in vars(expected).items():
-        np.testing.assert_allclose(getattr(loaded, name), value)
+    out = run("fit", "old.npy", "new.npy", "-o", "adapter.npz", "--map", name)
+    assert f"\nThe map is {name!r}, as asked for.\nWrote" in out
+    adapter = Adapter.load("adapter.npz")
+    assert (adapter.name, adapter.for_queries) == (name, True)
+    assert np.isnan(adapter.kept).all()
+    expected = pl.align(x + 3, y - 1, **options)
+    np.testing.assert_allclose(adapter.alignment.map, expected.map, atol=1e-9)
+    for method, place in (("query", []), ("apply", ["--place"])):
+        run("apply", "adapter.npz", "new.npy", "moved.npy", *place)
+        moved = getattr(expected, method)(x + 3)
+        np.testing.assert_allclose(np.load("moved.npy"), moved, atol=1e-8)
+
+
+def test_the_map_is_chosen_by_held_out_pairs_and_says_what_it_keeps(run, monkeypatch):
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    x = rng.normal(size=(600, 16))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    y = x @ turn + 0.01 * rng.normal(size=x.shape)
+    np.save("old.npy", y)
+    for shift in (0, rng.normal(size=16)):
+        np.save("new.npy", x + shift)
+        expected = choose(x + shift, y, seed=3)
+        for in_memory in (2**28, 0):  # from arrays, and from moments and a sample
+            monkeypatch.setattr(commands, "IN_MEMORY", in_memory)
+            out = run("fit", "old.npy", "new.npy", "-o", "adapter.npz", "--seed", 3)
+            adapter = Adapter.load("adapter.npz")
+            assert (adapter.name, adapter.for_queries) == (expected.name, True)
+            np.testing.assert_allclose(adapter.kept, expected.kept, atol=1e-9)
+            np.testing.assert_allclose(adapter.alignment.map, expected.best.map, atol=1e-6)
+            assert f"\nThe map is {expected.name!r}, {expected.basis}. It keeps " in out
 
 
 def test_fewer_pairs_than_dimensions_are_cautioned_of(run):
@@ -202,7 +238,7 @@ def test_the_columns_of_either_side_may_be_named(run):
     np.savez("new.npz", a=x[order], b=-x[order], row=order)
     np.savez("old.npz", v=y, number=np.arange(N))
     names = ["--id", "number", "--id", "row", "--vector", "v", "--vector", "b"]
-    out = run("fit", "old.npz", "new.npz", *names, "-o", "a.npz")
+    out = run("fit", "old.npz", "new.npz", *names, "-o", "a.npz", "--map", "turn")
     assert out.startswith("60 pairs by id (number in old.npz, row in new.npz).\n")
     np.testing.assert_allclose(Adapter.load("a.npz").alignment.map, -turn, atol=1e-12)
     run("apply", "a.npz", "new.npz", "moved.npz", "--vector", "b", "--id", "row")
@@ -347,9 +383,8 @@ CASES = {
     "missing in a file": (nothing, ["certify", "old.npy/no.npy", "new.npy"], "Not a directory"),
     "missing argument": (nothing, ["certify", "old.npy"], "Missing argument 'NEW'"),
     "missing option": (nothing, ["fit", "old.npy", "new.npy"], "Missing option '-o'"),
-    "unknown option": (nothing, [*FIT, "a.npz", "--whitten", "1"], "No such option"),
-    "whiten too far": (nothing, [*FIT, "a.npz", "--whiten", "0.7"], "0.7 is not in the range"),
-    "whiten NaN": (nothing, [*FIT, "a.npz", "--whiten", "nan"], "whiten is nan; expected"),
+    "unknown option": (nothing, [*FIT, "a.npz", "--mapp", "turn"], "No such option"),
+    "a map of no name": (nothing, [*FIT, "a.npz", "--map", "tilt"], "'tilt' is not one of 'auto'"),
     "empty npy": (text("bad.npy", b""), CERTIFY, "bad.npy is empty, 0 bytes; write it again"),
     "empty jsonl": (text("bad.jsonl", b""), JSONL, "bad.jsonl is empty"),
     "blank jsonl": (text("bad.jsonl", b"\n\n"), JSONL, "bad.jsonl has no rows; expected"),
@@ -690,6 +725,7 @@ CASES = {
     "adapter's scale": (adapter_with(scale="wide"), APPLY, "bad.npz is not an adapter"),
     "adapter's dimensions": (adapter_with(source_dim=9), APPLY, "bad.npz is not an adapter"),
     "adapter's hash": (adapter_with(target_sha256="none"), APPLY, "bad.npz is not an adapter"),
+    "adapter's knots": (adapter_with(knots=np.zeros(3)), APPLY, "bad.npz is not an adapter"),
     "adapter's certificate": (adapter_with(certificate_error=None), APPLY, "is not an adapter"),
     "wrong dimension": (
         array("bad.npy", ones(3, 5)),

@@ -8,12 +8,21 @@ import pytest
 import procrustes_lab as pl
 from procrustes_lab.files.adapter import Adapter
 
+FACTS = {
+    "name": "centred, whitened 0.1",
+    "for_queries": False,
+    "kept": (0.9, 0.85, 0.93),
+    "knots": np.array([[0.1, 0.4], [0.2, 0.6]]),
+}
+
 
 @pytest.fixture
 def adapter():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 4)), rng.normal(size=(30, 3))
-    return Adapter(pl.align(x, y, center=True, whiten=0.1), pl.certify(x, y), "ab" * 32, "cd" * 32)
+    return Adapter(
+        pl.align(x, y, center=True, whiten=0.1), pl.certify(x, y), "ab" * 32, "cd" * 32, **FACTS
+    )
 
 
 def test_it_comes_back_as_it_was(adapter, tmp_path):
@@ -21,6 +30,8 @@ def test_it_comes_back_as_it_was(adapter, tmp_path):
     loaded = Adapter.load(tmp_path / "adapter.npz")
     assert loaded.certificate == adapter.certificate
     assert (loaded.source_sha256, loaded.target_sha256) == ("ab" * 32, "cd" * 32)
+    for name, value in FACTS.items():
+        np.testing.assert_array_equal(getattr(loaded, name), value)
     for name, value in vars(adapter.alignment).items():
         np.testing.assert_array_equal(getattr(loaded.alignment, name), value)
 
