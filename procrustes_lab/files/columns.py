@@ -198,10 +198,7 @@ def ragged(path: Path, place: str, found: int, expected: int) -> FileError:
 def check_length(path: Path, vectors: str, n: int, name: str, ids: int) -> None:
     """Make sure that there is one id a vector."""
     if ids != n:
-        raise FileError(
-            f"{path} has {n:,} {vectors} and {ids:,} {name}; expected one id a vector: write it "
-            "again"
-        )
+        raise FileError(f"{path} has {n:,} {vectors} and {ids:,} {name}; expected one id a vector")
 
 
 def as_rows(array: NDArray[Any], path: Path) -> Embeddings:

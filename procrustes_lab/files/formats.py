@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from procrustes_lab.core.sums import let_go
 
 from .columns import (
+    BY_NAME,
     TEXT,
     Block,
     Column,
@@ -35,10 +36,7 @@ CONVERSIONS = {
     (".h5", ".hdf5"): "in h5py, numpy.save('vectors.npy', file['vectors'][:])",
     (".mat",): "in SciPy, numpy.save('vectors.npy', scipy.io.loadmat(path)['vectors'])",
     (".fvecs", ".bvecs", ".ivecs"): "drop the count before each row, and numpy.save the rest",
-    (
-        ".index",
-        ".faiss",
-    ): "in FAISS, numpy.save('vectors.npy', index.reconstruct_n())",
+    (".index", ".faiss"): "in FAISS, numpy.save('vectors.npy', index.reconstruct_n())",
     (".lance",): "in Lance, pyarrow.parquet.write_table(dataset.to_table(), 'vectors.parquet')",
     (".orc", ".avro", ".xlsx", ".msgpack"): "in pandas, frame.to_parquet('vectors.parquet')",
     (".db", ".sqlite", ".duckdb", ".sql"): "export the table as CSV or Parquet",
@@ -47,11 +45,14 @@ CONVERSIONS = {
 """Endings that are not read, and what makes a file of them that is."""
 
 
+NAMELESS = (".npy", ".vec", ".txt", ".vec.gz", ".txt.gz")
+"""Endings of files whose columns have no names."""
+
 PLAIN = (".csv", ".tsv", ".vec", ".txt")
 """Endings of text that has no mark of its own."""
 
 
-def check_file(path: Path) -> str:
+def check_file(path: Path, wanted: Wanted = BY_NAME) -> str:
     """Return the ending of a file or folder, after a look at its kind, size and first bytes."""
     known = ", ".join(READERS)
     if path.is_dir():
@@ -73,6 +74,8 @@ def check_file(path: Path) -> str:
             f"{path} has the ending {path.suffix!r}; expected one of {known}"
             + "".join(f": {way}" for way in ways)
         )
+    if wanted.ids is not None and kind in NAMELESS:
+        raise FileError(f"{path} has no names in it, so no ids {wanted.ids!r}; leave out --id")
     if not head:
         raise FileError(f"{path} is empty, 0 bytes; write it again")
     kinds = _kinds(head)

@@ -86,10 +86,8 @@ class Vectors:
         if not np.isfinite(rows).all():
             bad = NonFinite(self.path)
             for start in range(0, len(self.rows), BLOCK_ROWS):
-                stop = start + BLOCK_ROWS
-                bad.note(
-                    self.rows[start:stop], start, None if self.ids is None else self.ids[start:stop]
-                )
+                at = slice(start, start + BLOCK_ROWS)
+                bad.note(self.rows[at], start, None if self.ids is None else self.ids[at])
             raise bad.error(len(self.rows))
         return rows
 
@@ -148,9 +146,8 @@ class Pairs:
         """A sentence on what was joined by what, with a caution where that is a risk."""
         new, old = self.new, self.old
         if self.by == "id":
-            by = (
-                f"{self.n:,} pairs by id ({old.id_name} in {old.path}, {new.id_name} in {new.path})"
-            )
+            names = f"{old.id_name} in {old.path}, {new.id_name} in {new.path}"
+            by = f"{self.n:,} pairs by id ({names})"
             if self.only_old or self.only_new:
                 by += f"; {self.only_old:,} only in {old.path}, {self.only_new:,} in {new.path}"
             return f"{by}."
@@ -164,23 +161,11 @@ class Pairs:
         return by
 
     def take(self, rows: ArrayLike) -> tuple[Embeddings, Embeddings]:
-        """Return the new and the old vectors of some pairs, given the pairs' numbers.
-
-        Raises
-        ------
-        FileError
-            If one of them holds NaN or infinity.
-        """
+        """Return the new and the old vectors of some pairs, by number; errors as of `fetch`."""
         return self._fetch(np.asarray(rows, dtype=np.intp))
 
     def batches(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[Embeddings, Embeddings]]:
-        """Yield the new and the old vectors of all pairs, so many at a time.
-
-        Raises
-        ------
-        FileError
-            If one of them holds NaN or infinity.
-        """
+        """Yield the new and the old vectors of all pairs, so many at a time; see `take`."""
         for start in range(0, self.n, rows):
             yield self._fetch(slice(start, start + rows))
 
@@ -219,7 +204,7 @@ def read(
         If it holds no vectors that can be read. A ValueError.
     """
     path = Path(path)
-    kind = check_file(path)
+    kind = check_file(path, wanted)
     if kind == ".npy" and (mapped := map_npy(path)).dtype.type in FLOATS:
         return Vectors(mapped, None, path, kind)
     ids: list[NDArray[Any]] = []
@@ -265,7 +250,7 @@ def blocks(
         As `read`; and FileError if a block holds NaN or infinity.
     """
     path = Path(path)
-    return checked(READERS[check_file(path)](path, rows, wanted), path)
+    return checked(READERS[check_file(path, wanted)](path, rows, wanted), path)
 
 
 def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
@@ -306,9 +291,8 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
     by_row = np.argsort(first)
     new_rows, old_rows = first[by_row], second[by_row] - n
     if not len(new_rows):
-        types = (
-            f", {new.id_type} there and {old.id_type} here" if new.id_type != old.id_type else ""
-        )
+        other = new.id_type != old.id_type
+        types = f", {new.id_type} there and {old.id_type} here" if other else ""
         raise FileError(
             f"no id of {new.path} ({new.id_name}, such as {str(new.ids[0])!r}) is in {old.path} "
             f"({old.id_name}, such as {str(old.ids[0])!r}){types}; give the same objects the same "

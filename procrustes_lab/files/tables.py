@@ -311,11 +311,10 @@ def _ids(column: Any, types: Any) -> NDArray[Any]:
     if types.is_decimal(column.type):
         ids = np.array(list(map(int, column.to_pylist())))
         return ids if ids.dtype.kind in "iu" else ids.astype(str).astype(TEXT)
-    return np.asarray(column) if types.is_integer(column.type) else text_ids(column.to_pylist())
+    return np.asarray(column) if types.is_integer(column.type) else _text(column.to_pylist())
 
 
-def text_ids(values: list[str]) -> NDArray[Any]:
-    """Return ids that are text."""
+def _text(values: list[str]) -> NDArray[Any]:
     return np.array(values, TEXT)
 
 
@@ -344,7 +343,7 @@ def read_words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
                     f"{path} has no {width} numbers after each word in {where}; mend or drop it"
                 )
             words = [" ".join(fields[:-width]) for _, fields in block]
-            yield Block(text_ids(words) if name else None, matrix, name)
+            yield Block(_text(words) if name else None, matrix, name)
 
 
 def _numbered(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:

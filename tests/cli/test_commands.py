@@ -463,6 +463,11 @@ CASES = {
         ["certify", "old.jsonl", "new.npy", "--id", "key", "--id", "x"],
         "old.jsonl has no key; it holds vector (list of numbers), title (NoneType), _id (text)",
     ),
+    "a column of a file without names": (
+        nothing,
+        ["certify", "old.jsonl", "new.npy", "--id", "_id"],
+        "new.npy has no names in it, so no ids '_id'; leave out --id",
+    ),
     "pairs by no id": (
         nothing,
         ["certify", "old.jsonl", "new.npy", "--by", "id"],
