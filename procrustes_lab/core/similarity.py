@@ -14,8 +14,7 @@ dimension, and r for the geometric mean of the two participation ratios; then
     c / r ≤ F² ≤ 1 − (1 − c) / r,
 
 and the squared Procrustes distance of sides whose Gram matrices have Frobenius norm 1 is at least
-2 − 2 cos(arccos(c) / 2^(3/4)), hence at least (1 − c)/√2. Proofs are in the notebook "Compare with
-CKA".
+2√(1 + c) − 2√(2c), hence at least (1 − c)/√2. Proofs are in the notebook "Compare with CKA".
 """
 
 from __future__ import annotations
@@ -165,9 +164,9 @@ def bures_range(cka: float, participation: float) -> Range:
 def procrustes_floor(cka: float) -> float:
     """Least squared Procrustes distance that a CKA leaves, in any dimension (T10).
 
-    2 − 2 cos(arccos(c) / 2^(3/4)), at least (1 − c)/√2, for sides scaled so that their Gram
-    matrices have Frobenius norm 1; centred or not, as the CKA is. The constant 1/√2 is the best
-    where c is near 1 and there are two dimensions or more.
+    2√(1 + c) − 2√(2c), for sides scaled so that their Gram matrices have Frobenius norm 1; centred
+    or not, as the CKA is. It is at least (1 − c)/√2, and is attained at every c by two axes that
+    swap their lengths.
 
     Raises
     ------
@@ -175,7 +174,7 @@ def procrustes_floor(cka: float) -> float:
         If `cka` is outside [0, 1].
     """
     _check_cka(cka)
-    return float(4 * np.sin(np.arccos(cka) / 2**1.75) ** 2)
+    return float(2 * (1 - cka) / (np.sqrt(1 + cka) + np.sqrt(2 * cka)))
 
 
 def _check_cka(cka: float) -> None:

@@ -161,14 +161,13 @@ def test_no_pair_is_nearer_than_the_floor():
     assert seen > 2700
 
 
-@pytest.mark.parametrize("angle", [1e-1, 1e-2, 1e-3])
-def test_the_floor_is_reached_where_two_nearly_equal_axes_swap_their_lengths(angle):
-    """By hand: lengths² cos α, sin α, α = π/4 − angle, give c = sin 2α, p̂² = 2√(1+c) − 2√(2c)."""
+@pytest.mark.parametrize("angle", [1e-3, 0.1, 0.3, 0.6, np.pi / 4])
+def test_the_floor_is_reached_where_two_axes_swap_their_lengths(angle):
     lengths = np.sqrt([np.cos(np.pi / 4 - angle), np.sin(np.pi / 4 - angle)])
     c, squared = unit_gram_distance(np.diag(lengths), np.diag(lengths[::-1]))
-    assert c == pytest.approx(np.cos(2 * angle))
-    assert squared == pytest.approx(2 * np.sqrt(1 + c) - 2 * np.sqrt(2 * c), rel=1e-6)
-    assert 1 <= squared / procrustes_floor(c) <= 1 + angle**2
+    assert c == pytest.approx(np.cos(2 * angle), abs=1e-12)
+    assert squared == pytest.approx(procrustes_floor(c), rel=1e-6)
+    assert procrustes_floor(c) == pytest.approx(2 * np.sqrt(1 + c) - 2 * np.sqrt(2 * c), rel=1e-6)
 
 
 def test_both_ends_of_the_bures_range_are_attained():
