@@ -94,7 +94,8 @@ class Spectra:
         """Make an `Alignment` of any matrix of shape (d_x, d_y), with its errors on the pairs.
 
         Centred on "both" sides, a query loses the source's mean; centred on the "target" alone, it
-        keeps it. Placed among the target's vectors, both land at the same point.
+        keeps it. Placed among the target's vectors, both land at the same point; `inverse` of the
+        latter places nothing, `beyond.carried` does.
         """
         moments = self.moments
         xx, xy, yy = (self.centred if center else self).products

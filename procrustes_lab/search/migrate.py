@@ -1,0 +1,185 @@
+"""On the way from one model's index to another's: re-scoring, a half-migrated index, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from procrustes_lab.core.sums import Matrix
+from procrustes_lab.core.validate import as_embeddings
+
+from .beyond import unit_rows
+
+Indices = NDArray[np.int64]
+Vectors = ArrayLike | Callable[[Indices], ArrayLike]
+
+
+class Rescored(NamedTuple):
+    """Candidates in their new order, and what that cost.
+
+    Attributes
+    ----------
+    found : ndarray of int64, shape (q, K)
+        The same rows as were found, best first by the new model.
+    scores : ndarray, shape (q, K)
+    distinct : int
+        How many documents the new model had to embed for all queries together, each once: the price
+        with a cache. Without one it is K a query.
+    """
+
+    found: Indices
+    scores: Matrix
+    distinct: int
+
+
+def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescored:
+    """Re-order what the old index found by the new model's scores; no map is needed.
+
+    Old queries search the old index; the new model embeds their K best documents and ranks those.
+    What the old model does not find among its K best, no re-scoring brings back.
+
+    Parameters
+    ----------
+    found : array_like of int, shape (q, K)
+        Rows of documents, as `retrieval.search` gives them.
+    queries : array_like, shape (q, d)
+        The queries by the new model.
+    documents : array_like, shape (n, d), or callable
+        Vectors of the documents by the new model; or what makes them of distinct rows, sorted, such
+        as a cache in front of an encoder.
+
+    Returns
+    -------
+    Rescored
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes do not fit, or vectors are no finite numbers.
+    """
+    rows, asked = np.asarray(found), as_embeddings(queries, "queries")
+    if rows.ndim != 2 or rows.dtype.kind not in "iu" or len(rows) != len(asked):
+        raise ValueError(
+            f"found holds {rows.dtype} values, shape {rows.shape}; expected rows of documents, "
+            f"shape ({len(asked)}, K): one line for each query"
+        )
+    needed, place = np.unique(rows, return_inverse=True)
+    made = documents(needed) if callable(documents) else np.asarray(documents)[needed]
+    vectors = as_embeddings(made, "documents")
+    if vectors.shape != (len(needed), asked.shape[1]):
+        raise ValueError(
+            f"documents have shape {vectors.shape}; expected {(len(needed), asked.shape[1])}: "
+            "a vector for each row that was found, as wide as the queries"
+        )
+    place = place.reshape(rows.shape)
+    scores = np.stack(
+        [
+            vectors[line].astype(float) @ q
+            for line, q in zip(place, asked.astype(float), strict=True)
+        ]
+    )
+    if not np.isfinite(scores).all():
+        raise ValueError("queries or documents hold NaN or infinity; expected finite numbers")
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return Rescored(
+        np.take_along_axis(rows, order, axis=1).astype(np.int64),
+        np.take_along_axis(scores, order, axis=1),
+        len(needed),
+    )
+
+
+def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> Matrix:
+    """Mix an index of documents that were embedded again and documents that were carried over.
+
+    Both kinds get unit length, so that a cosine is a cosine: a carried vector that kept its own
+    length, which shrinks or grows with the map, would be out of the race or win it.
+
+    Parameters
+    ----------
+    carried : array_like, shape (n, d)
+        All documents, carried to the new model's space: ``alignment.inverse().apply(Y)`` of a turn,
+        or what ``MAPS["ridge on documents, carried"](X, Y).index(Y)`` makes of them.
+    embedded : array_like, shape (n, d)
+        The new model's own vectors; only the rows that are done are looked at.
+    done : array_like of bool, shape (n,)
+
+    Returns
+    -------
+    ndarray, shape (n, d)
+        Search it with the new model's queries as they are.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    old, new, mask = np.asarray(carried, float), np.asarray(embedded, float), np.asarray(done)
+    if old.shape != new.shape or mask.shape != old.shape[:1] or mask.dtype != bool:
+        raise ValueError(
+            f"carried has shape {old.shape}, embedded {new.shape}, done {mask.shape} of "
+            f"{mask.dtype}; expected (n, d) twice and n truth values"
+        )
+    return unit_rows(np.where(mask[:, np.newaxis], new, old))
+
+
+def most_retrieved(found: ArrayLike, n: int) -> Indices:
+    """Order documents by how often the searches of the past found them, the most frequent first.
+
+    Parameters
+    ----------
+    found : array_like of int, shape (q, K)
+        What a log of queries found.
+    n : int
+        How many documents there are; those never found come last, in order.
+    """
+    return np.argsort(-np.bincount(np.ravel(np.asarray(found)), minlength=n), kind="stable")
+
+
+@dataclass(frozen=True, eq=False)
+class Recalibration:
+    """A rising, piecewise linear function from aligned scores to the scores they stand for.
+
+    Thresholds ("no answer below 0.6") were set on scores of the old model with itself; those of
+    aligned queries are lower. A monotone function changes no ranking of one query's results, but
+    brings the thresholds back to where they were.
+
+    Attributes
+    ----------
+    knots : ndarray, shape (2, k)
+        Aligned scores, rising, over the native scores that they become: all there is to store.
+    """
+
+    knots: Matrix
+
+    @classmethod
+    def fit(cls, aligned: ArrayLike, native: ArrayLike) -> Recalibration:
+        """Fit by scikit-learn's isotonic regression, on pairs that the map has not seen.
+
+        Parameters
+        ----------
+        aligned, native : array_like, shape (k,)
+            Scores of the same query and document through the map and without it: x·W·y′ and y·y′.
+
+        Raises
+        ------
+        ValueError
+            If they are not equally many finite numbers.
+        """
+        from sklearn.isotonic import IsotonicRegression
+
+        a, b = np.ravel(np.asarray(aligned, float)), np.ravel(np.asarray(native, float))
+        if a.shape != b.shape or not len(a) or not np.isfinite(a.sum() + b.sum()):
+            raise ValueError(
+                f"aligned has {a.size} scores, native has {b.size}; "
+                "expected equally many finite numbers, at least one"
+            )
+        fitted = IsotonicRegression(out_of_bounds="clip").fit(a, b)
+        return cls(np.stack([fitted.X_thresholds_, fitted.y_thresholds_]))
+
+    def apply(self, scores: ArrayLike) -> Matrix:
+        """Return what the scores stand for; beyond the knots, the last one's value."""
+        return np.asarray(np.interp(np.asarray(scores, float), *self.knots))

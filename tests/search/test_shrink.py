@@ -1,0 +1,56 @@
+"""Shrinking: cross-validation finds how strongly, from few pairs."""
+
+import numpy as np
+import pytest
+from scipy.stats import ortho_group
+
+import procrustes_lab as pl
+from procrustes_lab.search.shrink import SHARES, shrink
+
+
+def towers(n, d=40, gap=0.3, seed=0):
+    """Two towers that share a frame, up to a small turn and a constant gap."""
+    rng = np.random.default_rng(seed)
+    Z = rng.standard_normal((n, d))
+    small = np.linalg.qr(np.eye(d) + 0.02 * rng.standard_normal((d, d)))[0]
+    small *= np.sign(np.diag(small))
+    X = Z + 0.5 * rng.standard_normal((n, d))
+    return X, Z @ small + 0.5 * rng.standard_normal((n, d)) + gap
+
+
+def test_few_pairs_shrink_much_and_many_hardly():
+    few, many = (shrink(*towers(n), np.eye(40)) for n in (20, 4000))
+    assert few.share > many.share
+    assert few.best.n == 20
+    assert set(few.errors) == set(SHARES)
+
+
+def test_the_chosen_share_is_nearly_the_best_on_unseen_pairs():
+    X, Y = towers(3000)
+    for n in (15, 40, 150):
+        chosen = shrink(X[:n], Y[:n], np.eye(40))
+
+        def unseen(share, n=n):
+            moved = pl.align(X[:n], Y[:n], center=True, toward=(np.eye(40), share)).apply(X[500:])
+            return np.mean(np.sum((moved - Y[500:]) ** 2, axis=1))
+
+        assert unseen(chosen.share) <= 1.03 * min(map(unseen, SHARES))
+
+
+def test_errors_are_of_held_out_pairs():
+    X, Y = towers(12)
+    result = shrink(X, Y, np.eye(40), shares=(0.1,), folds=12)
+    rows = range(12)
+    errors = []
+    for i in rows:
+        others = [j for j in rows if j != i]
+        fitted = pl.align(X[others], Y[others], center=True, toward=(np.eye(40), 0.1))
+        errors.append(np.sum((fitted.apply(X[i]) - Y[i]) ** 2))
+    assert result.errors[0.1] == pytest.approx(np.mean(errors))
+
+
+def test_one_pair_stays_with_the_map_one_has():
+    X, Y = towers(1)
+    result = shrink(X, Y, ortho_group.rvs(40, random_state=0))
+    assert result.share == max(SHARES)
+    assert np.isnan(list(result.errors.values())).all()
