@@ -460,7 +460,7 @@ CASES = {
     ),
     "a column that is not there": (
         nothing,
-        ["certify", "old.jsonl", "new.npy", "--id", "key", "--id", "x"],
+        ["certify", "old.jsonl", "old.jsonl", "--id", "key"],
         "old.jsonl has no key; it holds vector (list of numbers), title (NoneType), _id (text)",
     ),
     "a column of a file without names": (
