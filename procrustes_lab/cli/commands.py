@@ -80,8 +80,7 @@ def _wanted(
 def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None:
     """Print how closely an orthogonal map brings NEW vectors to OLD ones, with bounds.
 
-    Both are .npy, .npz, .parquet, .jsonl or .safetensors. Rows are matched by id if both files
-    have ids, and by position otherwise.
+    Rows are matched by id if both files have ids, known by their names, and by position otherwise.
     """
     pairs = _read_pairs(old, new, **columns)
     _, certificate = _measure(pairs)

@@ -25,9 +25,10 @@ TEXT = np.dtypes.StringDType()
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
 
 ID_NAME = re.compile(
-    r"(?i:_?ids?|_?key|docids?|uuid|guid|.*[^a-z](id|ids|uuid|guid))|.*[a-z](I[dD]|UUID|Uuid)"
+    r"(?i:_?ids?|_?key|pk|docids?|docno|[pqu]id|uuid|guid|.*[^a-z](id|ids|uuid|guid))"
+    r"|.*[a-z](I[dD]|UUID|Uuid)"
 )
-"""Names of ids: id, _id, ids, key, docid, uuid, guid, and doc_id, doc-uuid, docId and such."""
+"""Names of ids: id, key, pk, docid, docno, pid, qid, uid, uuid, guid, and doc_id, docId and such."""
 
 NOT_IDS = "whole numbers, text, uuid or bytes"
 

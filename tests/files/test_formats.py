@@ -219,7 +219,7 @@ UUIDS = [uuid.UUID(int=(i + 1) << 80) for i in range(4)]
         (pa.array(["a\0", "a", "\0a", ""]), ["a\0", "a", "\0a", ""]),
     ],
 )
-@pytest.mark.parametrize("name", ["id", "doc_uuid", "docId"])
+@pytest.mark.parametrize("name", ["id", "doc_uuid", "docId", "pk"])
 def test_ids_of_many_types_are_read(tmp_path, name, column, read):
     pq.write_table(pa.table({"v": lists(ROWS[:4]), name: column}), tmp_path / "v.parquet")
     assert files.read(tmp_path / "v.parquet").ids.tolist() == read
@@ -256,9 +256,7 @@ def test_what_cannot_be_an_id_is_refused_only_where_it_is_called_one(tmp_path, c
         files.read(path, wanted=Wanted(ids="score"))
 
 
-@pytest.mark.parametrize(
-    "name", ["n_tokens", "created", "year", "labels", "title", "valid", "grid"]
-)
+@pytest.mark.parametrize("name", ["n_tokens", "created", "year", "labels", "valid", "grid", "bid"])
 def test_a_column_of_unique_numbers_is_no_id(tmp_path, name):
     pq.write_table(pa.table({name: range(N), "v": lists(ROWS)}), tmp_path / "v.parquet")
     np.savez(tmp_path / "v.npz", v=ROWS, **{name: np.arange(N)})
