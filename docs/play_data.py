@@ -22,12 +22,9 @@ def play_data() -> str:
     nothing the page shows has been fitted on.
     """
     data = datasets.api_descriptions()
-    (new_queries, new_documents, *_), kept = _minilm(data)
+    old_queries, old_documents, kept = text_models.network("use", data)
+    new_queries, new_documents, _ = text_models.network("minilm", data)
     fitted, shown = datasets.split(len(kept), SHOWN, SEED)
-    texts = [data.documents[i] for i in kept]
-    asked = [data.queries[i] for i in kept]
-    old = text_models.embed("word", [*texts, *asked], fitted_on=[texts[i] for i in fitted])
-    old_documents, old_queries = old[: len(texts)], old[len(texts) :]
     alignment = pl.align(new_documents[fitted], old_documents[fitted])
     certificate = pl.certify(new_documents[fitted], old_documents[fitted])
     vectors = {
@@ -35,33 +32,29 @@ def play_data() -> str:
         "old queries": old_queries[shown],
         "new documents": new_documents[shown],
         "new queries": new_queries[shown],
-        "mapped queries": alignment.apply(new_queries[shown]),
+        "mapped queries": alignment.query(new_queries[shown]),
     }
     page = {
         "about": (
             f"{SHOWN} functions and classes of NumPy, SciPy, Matplotlib, SymPy and scikit-learn. A "
-            "query is the first line of a docstring, and the answer is the rest of it."
+            "query is the first line of a docstring, and its answer is the rest of it. The index "
+            "was made by an old network, Google's Universal Sentence Encoder "
+            f"({old_queries.shape[1]} numbers); the new one is MiniLM ({new_queries.shape[1]} "
+            "numbers). A browser cannot run them, so their vectors come with the page, one byte a "
+            "number, and the box offers the queries that have any. The map was fitted on "
+            f"{len(fitted):,} other documents."
         ),
-        "queries": [asked[i] for i in shown],
+        "queries": [data.queries[kept[i]] for i in shown],
         "names": [_short(data.names[kept[i]]) for i in shown],
         "vectors": {name: [rows.shape[1], _bytes(rows)] for name, rows in vectors.items()},
         "ways": [
-            _way(
-                "the old model over its index", "by the old model", "old queries", "old documents"
-            ),
-            _way("new queries over the old index", "without a map", "new queries", "old documents"),
-            _way("new queries, mapped", "with the map", "mapped queries", "old documents"),
-            _way("the new model over its own", "by the new model", "new queries", "new documents"),
+            _way("before: the old model", "by the old model", "old queries", "old documents"),
+            _way("after: mapped queries", "with the map", "mapped queries", "old documents"),
+            _way("the new model, new index", "by the new model", "new queries", "new documents"),
         ],
         "lens": certificate.lens_point,
-        "first": 0,
     }
     return f"const PLAY = {json.dumps(page, ensure_ascii=False)};\n"
-
-
-def _minilm(data):
-    *sides, kept = text_models.minilm(data)
-    return sides, kept
 
 
 def _way(title: str, short: str, queries: str, documents: str) -> dict[str, str]:

@@ -190,6 +190,10 @@ class Page:
         while not self._loaded:
             self._browser.receive()
 
+    def close(self) -> None:
+        """Close the tab."""
+        self.send("Page.close")
+
     def show(self, *, width: int, height: int = 900, scheme: str, media: str = "screen") -> None:
         """Show the page in another size, scheme or medium."""
         self.send(

@@ -215,7 +215,7 @@ def test_a_query_is_found_by_typing_and_ranked_as_numpy_ranks_it(page):
     tops = page.evaluate(
         "[...document.querySelectorAll('#search-lists section')].map(s => s.dataset.top)"
     )
-    assert len(tops) == len(ways) == 4
+    assert len(tops) == len(ways) == 3
     for way, top in zip(ways, tops, strict=True):
         scores = np.array(sides[way["documents"]]) @ np.array(sides[way["queries"]])[number]
         assert list(map(int, top.split())) == np.argsort(-scores, kind="stable")[:5].tolist()

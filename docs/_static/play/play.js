@@ -464,7 +464,7 @@ const search = (() => {
     return `${percent(hits / PLAY.queries.length)} ${short}`;
   });
   byId("search-all").textContent = `Over all ${PLAY.queries.length} queries here, the answer comes first for ${first.join(", ")}.`;
-  ask(PLAY.first);
+  ask(0);
   return { ranked, sides };
 })();
 
