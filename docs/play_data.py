@@ -25,14 +25,14 @@ def play_data() -> str:
     old_queries, old_documents, kept = text_models.network("use", data)
     new_queries, new_documents, _ = text_models.network("minilm", data)
     fitted, shown = datasets.split(len(kept), SHOWN, SEED)
-    alignment = pl.align(new_documents[fitted], old_documents[fitted])
+    choice = pl.choose(new_documents[fitted], old_documents[fitted], seed=SEED)
     certificate = pl.certify(new_documents[fitted], old_documents[fitted])
     vectors = {
         "old documents": old_documents[shown],
         "old queries": old_queries[shown],
         "new documents": new_documents[shown],
         "new queries": new_queries[shown],
-        "mapped queries": alignment.query(new_queries[shown]),
+        "mapped queries": choice.best.query(new_queries[shown]),
     }
     page = {
         "about": (
@@ -41,8 +41,8 @@ def play_data() -> str:
             "was made by an old network, Google's Universal Sentence Encoder "
             f"({old_queries.shape[1]} numbers); the new one is MiniLM ({new_queries.shape[1]} "
             "numbers). A browser cannot run them, so their vectors come with the page, one byte a "
-            "number, and the box offers the queries that have any. The map was fitted on "
-            f"{len(fitted):,} other documents."
+            "number, and the box offers the queries that have any. The map is the one that "
+            f"choose took, {choice.name}, from the documents of {len(fitted):,} other objects."
         ),
         "queries": [data.queries[kept[i]] for i in shown],
         "names": [_short(data.names[kept[i]]) for i in shown],
