@@ -75,7 +75,7 @@ OTHER_PARAMETERS = {
     },
     "13_certify_a_ranking": {"seed": 7, "held_out": 700, "dimension": 96, "draws": 1000},
     "14_compare_with_cka": {"seed": 7, "random_pairs": 400, "dimension": 96},
-    "report": {
+    "02_decide_on_your_files": {
         "seed": 7,
         "example": "character",
         "held_out": 600,

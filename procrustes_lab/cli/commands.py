@@ -29,7 +29,14 @@ from procrustes_lab.search.trial import UNKNOWN, Share
 IN_MEMORY = 2**28
 """Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
 
+FAILED = 3
+"""Exit code of a report whose verdict is one that `--fail-on` names."""
+
+VERDICTS = ("leave", "optional", "keep", "later", "re-score", "re-embed", "unpaired")
+"""Words for the report's verdicts: `procrustes_lab.report.verdict.Decision.code`."""
+
 _File = click.Path(path_type=Path)
+_POSITIVE = click.FloatRange(0)
 T = TypeVar("T")
 
 
@@ -181,8 +188,15 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
 )
 @click.option("--qrels", type=_File, metavar="FILE", help="Which documents answer which query.")
 @click.option("--output", type=_File, default=Path("report.html"), show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is sampled.")
+@click.option("--speed", type=_POSITIVE, default=0.0, help="New vectors a second, for the cost.")
+@click.option("--price", type=_POSITIVE, default=0.0, help="Of a million new vectors, likewise.")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON, for a program.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of what is sampled."
+    "--fail-on",
+    default="",
+    metavar="VERDICTS",
+    help=f"End with {FAILED} on one of these, by commas: {', '.join(VERDICTS)}.",
 )
 @click.option("--keep-notebook", is_flag=True, help="Keep the executed notebook beside the page.")
 def report_command(
@@ -192,22 +206,40 @@ def report_command(
     qrels: Path | None,
     output: Path,
     seed: int,
+    speed: float,
+    price: float,
+    as_json: bool,
+    fail_on: str,
     keep_notebook: bool,
 ) -> None:
     """Write a page that says whether the OLD index can be kept for NEW queries.
 
     The page is one file, with everything that it shows in it. Without OLD and NEW it is an example.
     """
+    refused = [word.strip() for word in fail_on.split(",") if word.strip()]
+    if unknown := [word for word in refused if word not in VERDICTS]:
+        raise FileError(f"--fail-on has {unknown[0]!r}; expected some of {', '.join(VERDICTS)}")
     vectors = [path for path in (old, new, *(queries or ())) if path is not None]
     _check_output(output, *vectors, *([qrels] if qrels else []))
     for path in vectors:
         check_file(path)
     from procrustes_lab.report.write import write_report
 
-    verdict = write_report(
-        *(old, new, output), queries=queries, qrels=qrels, seed=seed, keep_notebook=keep_notebook
+    report = write_report(
+        *(old, new, output),
+        queries=queries,
+        qrels=qrels,
+        seed=seed,
+        speed=speed,
+        price=price,
+        keep_notebook=keep_notebook,
     )
-    say(f"{verdict}\nWrote {output}.")
+    if as_json:
+        click.echo(json.dumps({**report.facts, "page": str(output)}, indent=1))
+    else:
+        click.echo(f"{report.title}\nWrote {output}.")
+    if report.facts["verdict"] in refused:
+        click.get_current_context().exit(FAILED)
 
 
 COMMANDS = (certify_command, fit_command, apply_command, report_command)

@@ -94,7 +94,9 @@ class Diagnosis:
             f"{found}"
         )
 
-    def _looked_for(self) -> str:
+    @property
+    def looked_for(self) -> str:
+        """What was looked for, in a sentence."""
         sampled = f" (some of it on {self.sampled:,} rows)" if self.sampled < self.n else ""
         return f"Looked for {', '.join(KINDS)}{sampled}."
 
@@ -103,7 +105,7 @@ class Diagnosis:
         for finding in self:
             text = f"{finding.severity}: {finding.kind}. {finding.sentence} → {finding.remedy}"
             lines += textwrap.wrap(text, 96, initial_indent="  ", subsequent_indent="    ")
-        return "\n".join([*lines, *textwrap.wrap(self._looked_for(), 96)])
+        return "\n".join([*lines, *textwrap.wrap(self.looked_for, 96)])
 
     def _repr_html_(self) -> str:
         left = "style='text-align:left'"
@@ -115,7 +117,7 @@ class Diagnosis:
         )
         head = f"<tr><th></th><th></th><th {left}>found</th><th {left}>what to do</th></tr>"
         table = f"<table>{head}{rows}</table>" if rows else ""
-        return f"<p><b>{self.summary}.</b></p>{table}<p><small>{self._looked_for()}</small></p>"
+        return f"<p><b>{self.summary}.</b></p>{table}<p><small>{self.looked_for}</small></p>"
 
 
 WHITE = (16 / (3 * np.pi)) ** 2

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from procrustes_lab.core.alignment import align
+from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.search.retrieval import search
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from procrustes_lab.files.pairs import Pairs
 
 Indices = NDArray[np.int64]
+
+WHITENINGS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+"""Exponents of whitening among the maps to choose from."""
 
 COPIES = 0.1
 """Two files with spectra closer than this share of what two halves of one file differ by hold the
@@ -34,25 +37,31 @@ NEIGHBOURS = 10
 
 
 class Gathered(NamedTuple):
-    """Moments of everything in one pass, apart for rows that are to be held out.
+    """Moments of everything in one pass, apart for rows that choose a map and rows that grade it.
 
     Attributes
     ----------
     halves : (Moments, Moments)
         Of the other rows, every second one in each.
-    held_out : Moments
+    choosing, held_out : Moments
     longest : (float, float)
         Length of the longest new and of the longest old vector.
     """
 
     halves: tuple[Moments, Moments]
+    choosing: Moments
     held_out: Moments
     longest: tuple[float, float]
 
     @property
+    def tried(self) -> Moments:
+        """Moments that the maps to choose from are fitted on."""
+        return self.halves[0] + self.halves[1]
+
+    @property
     def fitted(self) -> Moments:
         """Moments of all rows that are not held out."""
-        return self.halves[0] + self.halves[1]
+        return self.tried + self.choosing
 
     @property
     def everything(self) -> Moments:
@@ -60,60 +69,46 @@ class Gathered(NamedTuple):
         return self.fitted + self.held_out
 
 
-def gather(pairs: Pairs, held_out: Indices) -> Gathered:
+def gather(pairs: Pairs, choosing: Indices, held_out: Indices) -> Gathered:
     """Read all pairs once, block by block.
 
     Parameters
     ----------
     pairs : Pairs
-        At least two more than are held out.
-    held_out : ndarray of int
-        Rows that no map may see; at least one.
+        At least two more than are set apart.
+    choosing, held_out : ndarray of int
+        Rows apart, at least one each: on which a map is chosen, and which none may see.
     """
-    keep = np.ones(pairs.n, dtype=bool)
-    keep[held_out] = False
-    parts: list[list[Moments]] = [[], [], []]
+    kind = np.zeros(pairs.n, dtype=np.int8)
+    kind[choosing], kind[held_out] = 2, 3
+    rest = np.flatnonzero(kind == 0)
+    kind[rest[1::2]] = 1
+    parts: list[list[Moments]] = [[], [], [], []]
     longest, start = np.zeros(2), 0
     for x, y in pairs.batches():
-        kept = keep[start : start + len(x)]
-        rows = np.flatnonzero(kept)
-        for part, chosen in zip(parts, (rows[::2], rows[1::2], ~kept), strict=True):
-            if len(some := x[chosen]):
-                part.append(Moments.from_arrays(some, y[chosen]))
+        for number, part in enumerate(parts):
+            chosen = kind[start : start + len(x)] == number
+            if chosen.any():
+                part.append(Moments.from_arrays(x[chosen], y[chosen]))
                 part[:] = [sum(part[1:], part[0])]
         lengths = (np.vecdot(z, z, dtype=np.float64).max() for z in (x, y))
         longest = np.maximum(longest, np.sqrt(list(lengths)))
         start += len(x)
-    even, odd, unseen = (part[0] for part in parts)
-    return Gathered((even, odd), unseen, (float(longest[0]), float(longest[1])))
+    even, odd, chooses, unseen = (part[0] for part in parts)
+    return Gathered((even, odd), chooses, unseen, (float(longest[0]), float(longest[1])))
 
 
-class LinearMap(NamedTuple):
-    """z becomes (z − mean) matrix, to be compared with old vectors by dot product."""
+def fit_maps(moments: Moments) -> dict[str, Alignment]:
+    """Fit what competes to carry new queries into the old index, by name; the simplest first.
 
-    mean: Matrix
-    matrix: Matrix
-
-    def apply(self, Z: ArrayLike) -> Matrix:
-        """Carry new vectors, shape (k, d_new), to the old space."""
-        return np.asarray((np.asarray(Z, float) - self.mean) @ self.matrix)
-
-
-def linear_maps(moments: Moments) -> dict[str, LinearMap]:
-    """Fit what competes to carry new vectors into the old space, by name.
-
-    raw: no map, surplus coordinates dropped and missing ones zero; orthogonal; centred: the same
-    about the means; partly whitened: β = 0.1; linear: least squares. None has anything to choose.
+    All are closed forms, so that what chooses among them is the only thing that is chosen.
     """
-    shape = moments.cross_scatter.shape
-    zero, mean = np.zeros(shape[0]), moments.source_mean * moments.source_scale
-    return {
-        "raw": LinearMap(zero, np.eye(*shape)),
-        "orthogonal": LinearMap(zero, align(moments).map),
-        "centred": LinearMap(mean, align(moments, center=True).map),
-        "partly whitened": LinearMap(zero, align(moments, whiten=0.1).map),
-        "linear": LinearMap(zero, np.asarray(np.linalg.lstsq(moments.xx, moments.xy)[0], float)),
-    }
+    maps = {"turn": align(moments), "centred": align(moments, center=True)}
+    for beta in WHITENINGS:
+        maps[f"whitened {beta:g}"] = align(moments, whiten=beta)
+    for beta in WHITENINGS[1::2]:
+        maps[f"centred, whitened {beta:g}"] = align(moments, center=True, whiten=beta)
+    return maps
 
 
 def neighbours(queries: ArrayLike, documents: ArrayLike, own: Indices) -> Indices:

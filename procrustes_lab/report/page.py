@@ -10,12 +10,13 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from procrustes_lab.core import lens
+from procrustes_lab.lab import tables
 from procrustes_lab.lab.claims import CLAIM_MIME
 
 from .verdict import Decision, Verdict
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from nbformat import NotebookNode
 
-_NUMBER = re.compile(r"[-+−]?\d[\d,.]*(e[-+]\d+)?( ?%)?( \[.*\])?|inf|·")
-
 _STATE = {
     Decision.LEAVE: "wait",
+    Decision.OPTIONAL: "wait",
+    Decision.RESCORE: "go",
     Decision.KEEP: "go",
     Decision.LATER: "go",
     Decision.EMBED: "stop",
@@ -62,39 +63,16 @@ def items(entries: Iterable[tuple[str, str]]) -> Html:
     return Html(f"<ul>{rows}</ul>", "\n".join(f"- {lead} {rest}" for lead, rest in entries))
 
 
-def table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
-    """Show a table whose first column names the rows; columns of numbers are set to the right.
-
-    Parameters
-    ----------
-    caption : str
-        What the table is about.
-    headings : sequence of str
-    rows : iterable of sequences of str
-        As many cells each as there are headings.
-    """
-    rows = [list(row) for row in rows]
-    right = [all(_NUMBER.fullmatch(row[k]) for row in rows) for k in range(len(headings))]
-    marks = [' class="number"' if number else "" for number in right]
-    head = "".join(
-        f'<th scope="col"{mark}>{escape(name)}</th>'
-        for name, mark in zip(headings, marks, strict=True)
-    )
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(
-            f"<td{mark}>{escape(cell)}</td>" for cell, mark in zip(row[1:], marks[1:], strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    html = (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
-        f"<table><caption>{escape(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-    lines = [" | ".join(cells) for cells in (headings, *rows)]
-    return Html(html, "\n".join([caption, *lines]))
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    digits: int | Mapping[str, int] = 3,
+) -> Html:
+    """Show a table, in a frame of its own that scrolls; cells as `lab.tables.table` takes them."""
+    shown = tables.table(columns, rows, digits=digits, caption=caption)
+    opening = f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
+    return Html(f"{opening}{shown._repr_html_()}</div>", str(shown))
 
 
 def picture(fig: Figure, description: str) -> Html:
@@ -300,10 +278,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 caption { padding: .2rem 0 .4rem; color: var(--quiet); text-align: left; font-size: .92rem; }
 th, td { padding: .4rem 1.1rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; font-weight: 400; }
-tbody th { min-width: 8rem; }
+td:first-child { min-width: 8rem; }
 td { min-width: 4rem; }
 thead th { color: var(--quiet); font-size: .9rem; vertical-align: bottom; }
-.number { text-align: right; white-space: nowrap; }
 .picture { margin: 1rem 0; overflow-x: auto; }
 .picture svg { display: block; width: 100%; max-width: 42rem; min-width: 21rem; height: auto;
   font-family: inherit; }

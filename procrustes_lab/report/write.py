@@ -1,4 +1,4 @@
-"""The compatibility report: the notebook `report` on two embedding files, as one page."""
+"""The compatibility report: the notebook on two embedding files, as one page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import nbformat
 from nbformat import NotebookNode
@@ -17,12 +18,21 @@ from procrustes_lab.files.pairs import FileError
 from procrustes_lab.lab import runner
 
 from . import page
+from .sections import REPORT_MIME
 
 Name = str | os.PathLike[str]
 
 _HERE = Path(__file__).resolve().parent
-_PLACES = (_HERE.parents[1] / "notebooks" / "report.ipynb", _HERE / "report.ipynb")
+TEMPLATE = "02_decide_on_your_files.ipynb"
+_PLACES = (_HERE.parents[1] / "notebooks" / TEMPLATE, _HERE / TEMPLATE)
 """Where the notebook is: in a checkout, and in an installed package."""
+
+
+class Report(NamedTuple):
+    """What was written: the page's title, which is the verdict and on what, and all numbers."""
+
+    title: str
+    facts: dict[str, Any]
 
 
 def write_report(
@@ -33,8 +43,10 @@ def write_report(
     queries: tuple[Name, Name] | None = None,
     qrels: Name | None = None,
     seed: int = 0,
+    speed: float = 0.0,
+    price: float = 0.0,
     keep_notebook: bool = False,
-) -> str:
+) -> Report:
     """Write the page that says whether the index of `old` can be kept for queries of `new`.
 
     The notebook is executed in a temporary folder, with progress on stderr. The page is written
@@ -54,13 +66,14 @@ def write_report(
         Which documents answer which queries; see `procrustes_lab.data.judgements.read_judgements`.
     seed : int
         Of every sample.
+    speed, price : float
+        New vectors a second and the price of a million, for the cost; 0 where not known.
     keep_notebook : bool
         Whether the executed notebook is to stand beside the page, under the same name.
 
     Returns
     -------
-    str
-        The verdict, and on what.
+    Report
 
     Raises
     ------
@@ -78,6 +91,7 @@ def write_report(
     if queries is not None:
         files |= {"old_queries": queries[0], "new_queries": queries[1]}
     given = {name: os.path.abspath(path) for name, path in files.items() if path is not None}
+    parameters = {**given, "seed": seed, "speed": speed, "price": price}
     kept = target.with_suffix(".ipynb")
     for path in filter(os.path.exists, given.values()):
         for made in (target, kept) if keep_notebook else (target,):
@@ -87,10 +101,13 @@ def write_report(
     # Opened first, so that a place that cannot be written fails before any work is done.
     with replacing(target) as made_page, TemporaryDirectory(prefix="procrustes-lab-") as folder:
         with blaming(folder):
-            runner.run([template], Path(folder), parameters={**given, "seed": seed})
+            runner.run([template], Path(folder), parameters=parameters)
         executed = Path(folder, "notebooks", template.name)
         notebook = nbformat.read(executed, as_version=4)
         _raise_failure(notebook)
+        outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+        data = (output.get("data", {}) for output in outputs)
+        facts = next(dict(one[REPORT_MIME]) for one in data if REPORT_MIME in one)
         now = datetime.now().astimezone().isoformat(" ", "minutes")
         html, title = page.render(
             notebook,
@@ -101,7 +118,7 @@ def write_report(
         if keep_notebook:
             with replacing(kept) as copy:
                 copy.write(executed.read_bytes())
-    return title
+    return Report(title, facts)
 
 
 def _raise_failure(notebook: NotebookNode) -> None:

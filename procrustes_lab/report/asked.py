@@ -1,0 +1,259 @@
+"""What queries show: three systems, every map and re-scoring, graded query by query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from procrustes_lab import files
+from procrustes_lab.core.alignment import Alignment
+from procrustes_lab.core.sums import Matrix
+from procrustes_lab.data import beir
+from procrustes_lab.data.judgements import at_chance, read_judgements
+from procrustes_lab.files.pairs import Pairs
+from procrustes_lab.search.retrieval import search
+from procrustes_lab.search.rivals import bootstrap_interval
+
+from .verdict import FEWEST, Rescored, Search
+
+Indices = NDArray[np.int64]
+
+DEPTHS = (50, 200)
+"""How many answers of the old index are re-scored."""
+
+OLD, NEW = "old queries, old index", "new queries, new index"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Queries by both models, the documents they are asked among, and what answers them.
+
+    Attributes
+    ----------
+    chosen : ndarray of int
+        Pairs of the query files.
+    corpus : ndarray of int
+        Pairs of the document files.
+    names : tuple of str
+        Ids of the chosen queries, or their rows.
+    collection : Collection
+        Judgements by place in `chosen` and `corpus`.
+    new, old : (ndarray, ndarray)
+        Vectors of queries and documents.
+    judged : bool
+    unknown : int
+        Judgements of what has no vectors.
+    available : int
+        How many queries there were.
+    """
+
+    chosen: Indices
+    corpus: Indices
+    names: tuple[str, ...]
+    collection: beir.Collection
+    new: tuple[Matrix, Matrix]
+    old: tuple[Matrix, Matrix]
+    judged: bool
+    unknown: int
+    available: int
+
+    @property
+    def answers(self) -> Indices:
+        """Pairs of the document files that answer a query."""
+        rows = {
+            r for judged in self.collection.judgements for r, mark in judged.items() if mark > 0
+        }
+        return self.corpus[sorted(rows)]
+
+
+def read_questions(
+    paths: tuple[str, str], qrels: str, pairs: Pairs, *, most: int, index: int, seed: int
+) -> Questions:
+    """Read queries by the old and the new model, and draw what is asked.
+
+    Parameters
+    ----------
+    paths : (str, str)
+        Files of the old and the new model's query vectors.
+    qrels : str
+        Judgements; if empty, the new model's own first answers count as right.
+    pairs : Pairs
+        The documents.
+    most, index : int
+        Queries, and documents to search, at most; both drawn at random.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If queries are of other dimensions than documents, or the old ones find their answers no
+        better than another's.
+    """
+    rng = np.random.default_rng([seed, 2])
+    queries = files.join(files.read(paths[1]), files.read(paths[0]))
+    for asked, there in ((queries.new, pairs.new), (queries.old, pairs.old)):
+        if asked.rows.shape[1] != there.rows.shape[1]:
+            raise ValueError(
+                f"{asked.path} has {asked.rows.shape[1]} dimensions, {there.path} has "
+                f"{there.rows.shape[1]}: expected queries and documents by the same model"
+            )
+    names, ids = _names(queries), _names(pairs)
+    grades: Mapping[int, Mapping[int, int]] = {}
+    unknown = 0
+    if qrels:
+        places = [{name: i for i, name in enumerate(side)} for side in (names, ids)]
+        grades, unknown = read_judgements(Path(qrels), *places)
+    chosen = np.sort(rng.permutation(sorted(grades) or queries.n)[:most])
+    answers = sorted({row for j in chosen for row, g in grades.get(int(j), {}).items() if g > 0})
+    others = np.setdiff1d(np.arange(pairs.n), answers)
+    drawn = rng.permutation(others)[: max(0, index - len(answers))]
+    corpus = np.union1d(np.array(answers, dtype=np.int64), drawn).astype(np.int64)
+    asked_new, asked_old = (np.asarray(rows, float) for rows in queries.take(chosen))
+    new, old = (np.asarray(rows, float) for rows in pairs.take(corpus))
+    if qrels:
+        place = {int(row): i for i, row in enumerate(corpus)}
+        judged = [{place[r]: g for r, g in grades[int(j)].items() if r in place} for j in chosen]
+    else:
+        judged = [{int(row): 1} for row in search(asked_new, new, 1)[0][:, 0]]
+    labels = tuple(names[j] for j in chosen), tuple(ids[i] for i in corpus)
+    blank = ("",) * len(corpus), ("",) * len(chosen)
+    # Only by id can a query be told to be a document itself.
+    known = labels[::-1] if queries.by == pairs.by == "id" else blank
+    collection = beir.Collection(known[0], blank[0], known[1], blank[1], tuple(judged))
+    if len(chosen) >= FEWEST and at_chance(search(asked_old, old, min(10, len(old)))[0], judged):
+        raise ValueError(
+            f"the queries of {paths[0]} find their answers in {pairs.old.path} no better than any "
+            "other query would: are they in the order of the new ones, and by the old model? Give "
+            "both files the same ids"
+        )
+    return Questions(
+        *(chosen, corpus, labels[0], collection, (asked_new, new), (asked_old, old)),
+        *(bool(qrels), unknown, queries.n),
+    )
+
+
+def _names(pairs: Pairs) -> list[str]:
+    """Return every pair's id by the new file, or its row there."""
+    ids, rows = pairs.new.ids, pairs.new_rows
+    own = np.arange(pairs.n) if rows is None else rows
+    return [str(row) for row in own] if ids is None else [str(name) for name in ids[own]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Scores of every system on the queries that grade.
+
+    Attributes
+    ----------
+    graded : dict of ndarray, shape (k, 3)
+        By the system's name.
+    rows : ndarray of int, shape (k,)
+        Which queries grade: all, or those that did not choose.
+    chosen : str
+        The map.
+    chose : int
+        How many queries chose it; 0 if pairs did.
+    outcome : Search
+    """
+
+    graded: dict[str, Matrix]
+    rows: Indices
+    chosen: str
+    chose: int
+    outcome: Search
+
+    @property
+    def before(self) -> Matrix:
+        """NDCG@10 of what there is today, query by query."""
+        return np.asarray(self.graded[OLD][:, 0])
+
+    @property
+    def after(self) -> Matrix:
+        """NDCG@10 of the new queries through the chosen map, query by query."""
+        return np.asarray(self.graded[aligned(self.chosen)][:, 0])
+
+
+def aligned(name: str) -> str:
+    """Name the system of a map."""
+    return f"new queries, {name}, old index"
+
+
+def ask(questions: Questions, maps: Mapping[str, Alignment], chosen: str, seed: int) -> Answers:
+    """Grade old queries, every map, re-scoring and the new model alone.
+
+    If people judged enough queries, a random half of them chooses the map and the other grades all.
+
+    Parameters
+    ----------
+    questions : Questions
+    maps : mapping of Alignment
+        Fitted without the documents that answer.
+    chosen : str
+        The map that pairs chose.
+    seed : int
+    """
+    (new_queries, new), (old_queries, old) = questions.new, questions.old
+    everyone = np.arange(len(questions.chosen))
+
+    def grade(queries: Matrix, documents: Matrix) -> Matrix:
+        return beir.grade(questions.collection, everyone, queries, documents)
+
+    def interval(values: Matrix) -> tuple[float, float]:
+        return bootstrap_interval(values, np.random.default_rng(seed))
+
+    cut = np.eye(new.shape[1], old.shape[1])
+    scores = {OLD: grade(old_queries, old), aligned("no map"): grade(new_queries @ cut, old)}
+    for name, fitted in maps.items():
+        scores[aligned(name)] = grade(fitted.query(new_queries), old)
+    depths = [k for k in DEPTHS if k < len(old)]
+    tops = {}
+    if depths:
+        found, _ = search(old_queries, old, max(depths))
+    for k in depths:
+        tops[k] = found[:, :k]
+        rescored = _rescore(tops[k], new_queries, new)
+        scores[again(k)] = beir.evaluate(questions.collection, everyone, rescored)
+    scores[NEW] = grade(new_queries, new)
+
+    chose = len(everyone) // 2 if questions.judged and len(everyone) >= 4 * FEWEST else 0
+    order = np.random.default_rng([seed, 3]).permutation(len(everyone))
+    choosing, rows = order[:chose], np.sort(order[chose:])
+    if chose:
+        chosen = max(maps, key=lambda name: float(scores[aligned(name)][choosing, 0].mean()))
+    graded = {name: values[rows] for name, values in scores.items()}
+    before, after, native = (graded[name][:, 0] for name in (OLD, aligned(chosen), NEW))
+    outcome = Search(
+        old=float(before.mean()),
+        aligned=float(after.mean()),
+        new=float(native.mean()),
+        gain=interval(after - before),
+        promise=interval(native - before),
+        judged=questions.judged,
+        queries=len(rows),
+        rescored=tuple(
+            Rescored(
+                k,
+                float(graded[again(k)][:, 0].mean()),
+                interval(graded[again(k)][:, 0] - before),
+                len(np.unique(top[rows])),
+            )
+            for k, top in tops.items()
+        ),
+    )
+    return Answers(graded, rows, chosen, chose, outcome)
+
+
+def again(k: int) -> str:
+    """Name the system that orders the old index's first k answers by the new model."""
+    return f"old queries, first {k} re-scored by new"
+
+
+def _rescore(top: Indices, queries: Matrix, documents: Matrix) -> Indices:
+    pairs = zip(top, queries, strict=True)
+    scores = np.stack([documents[rows] @ query for rows, query in pairs])
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(top, order, axis=1)

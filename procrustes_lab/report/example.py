@@ -1,0 +1,50 @@
+"""The report's example: API descriptions by a model of counts and by a network, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from procrustes_lab.data import beir, datasets, text_models
+
+ABOUT = "API descriptions in the docstrings of the installed libraries"
+
+
+def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, str, str, str, str]:
+    """Write both models' vectors of documents and queries, and the judgements.
+
+    Parameters
+    ----------
+    folder : Path
+    old : {"word", "character", "bigram"}
+        The old model, which knows neither the queries nor the documents that answer them.
+    queries : int
+        How many, at most.
+    seed : int
+
+    Returns
+    -------
+    tuple of str
+        Files: old, new, old queries, new queries, judgements.
+    """
+    data = datasets.api_descriptions()
+    *minilm, kept = text_models.minilm(data)
+    collection = beir.from_descriptions(data, kept.tolist())
+    known, asked = collection.split(min(queries, len(kept) // 2), seed)
+    ids, names = np.array(collection.document_ids), np.array(collection.query_ids)[asked]
+    texts = [*collection.documents, *(collection.queries[j] for j in asked)]
+    fitted_on = [collection.documents[i] for i in known]
+    counts = text_models.embed(old, texts, fitted_on=fitted_on, seed=seed)
+    vectors = {
+        f"{old} LSA": (counts[: len(ids)], ids),
+        "MiniLM": (minilm[1], ids),
+        f"{old} LSA, queries": (counts[len(ids) :], names),
+        "MiniLM, queries": (minilm[0][asked], names),
+    }
+    for name, (rows, labels) in vectors.items():
+        np.savez(folder / f"{name}.npz", vectors=rows, ids=labels)
+    qrels = folder / "qrels.tsv"
+    qrels.write_text("".join(f"{name}\t{name}\t1\n" for name in names), encoding="utf-8")
+    first, second, third, fourth = (str(folder / f"{name}.npz") for name in vectors)
+    return first, second, third, fourth, str(qrels)

@@ -1,0 +1,252 @@
+"""What the page says of search, of its cost, and of how many pairs are enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from procrustes_lab.core.learning import learning_curve
+from procrustes_lab.lab.plotting import COLOURS
+
+from .asked import NEW, OLD, aligned
+from .page import Html, picture, table, words
+from .study import Study
+
+WORST = 10
+"""How many queries that get worse are named."""
+
+
+def with_interval(study: Study, values: NDArray[Any]) -> tuple[float, float, float]:
+    """Return a mean with its 95 % interval, as tables show it."""
+    return float(np.mean(values)), *study.interval(np.asarray(values, float))
+
+
+def search_words(study: Study) -> Html:
+    """Say what was asked, and by whom it was judged."""
+    asked = study.questions
+    if asked is None:
+        return words(
+            "No queries were given. The verdict rests on documents that look for each other, which "
+            "is weaker evidence: nobody knows from it by how much the new model is better. Give "
+            "query vectors by both models (--queries OLDQ NEWQ), best with judgements (--qrels "
+            "FILE), and this section measures when the upgrade pays."
+        )
+    source = (
+        "by the judgements given"
+        if asked.judged
+        else "where the new model's own first answer counts as right"
+    )
+    rest = study.counts["answers seen"]
+    kept = (
+        "The documents that answer them were kept from the maps."
+        if rest <= 0
+        else f"Of the {len(asked.answers):,} documents that answer them, all but {rest:,} were kept "
+        "from the maps."
+    )
+    half = study.answers.chose if study.answers else 0
+    chose = (
+        f"{half:,} of the queries chose the map, {study.chosen}; the others grade all of them."
+        if half
+        else "No query chose a map."
+    )
+    unknown = (
+        f" {asked.unknown:,} judgements are of queries or documents without vectors, and were left "
+        "out."
+        if asked.unknown
+        else ""
+    )
+    return words(
+        f"{len(asked.chosen):,} queries were searched among {len(asked.corpus):,} documents, "
+        "graded "
+        f"{source}. {kept} {chose} Gain is the difference to what you have, old "
+        f"queries over the old index, query by query.{unknown}"
+    )
+
+
+def search_table(study: Study) -> Html:
+    """Show every system's scores."""
+    if study.answers is None:
+        share = study.evidence.overlap
+        return words(
+            "As a rule of thumb: an upgrade pays before anything is embedded again if the new "
+            "model "
+            "is better than the old by more than 1 over the share that the alignment keeps. The "
+            f"share of neighbours that are kept, {share:.0%}, is a careful guess at it, so here "
+            "the "
+            f"new model would have to be about {1 / max(share, 0.01):.1f} times as good."
+        )
+    rows = []
+    for name, values in study.answers.graded.items():
+        gains = values[:, 0] - study.answers.before
+        gain = None if name == OLD else with_interval(study, gains)
+        mark = " (chosen)" if name == aligned(study.chosen) else ""
+        rows.append([f"{name}{mark}", *values.mean(axis=0), gain])
+    return table(
+        "Search, and the gain over what you have with its 95 % interval",
+        ["queries and index", "nDCG@10", "recall@100", "MRR", "gain in nDCG@10"],
+        rows,
+    )
+
+
+def search_picture(study: Study) -> Html:
+    """Draw the systems that there is a choice between."""
+    from matplotlib import pyplot as plt
+
+    if study.answers is None:
+        return words()
+    graded = study.answers.graded
+    again = [name for name in graded if "re-scored" in name]
+    names = [OLD, aligned(study.chosen), *again, NEW]
+    means = [float(graded[name][:, 0].mean()) for name in names]
+    ends = np.array([study.interval(graded[name][:, 0]) for name in names]).T
+    fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(names)))
+    colours = [
+        COLOURS["orange"],
+        COLOURS["blue"],
+        *[COLOURS["purple"]] * len(again),
+        COLOURS["green"],
+    ]
+    places = range(len(names))
+    errors = np.abs(ends - means)
+    ax.barh(places, means, xerr=errors, color=colours, ecolor="black", height=0.6)
+    ax.axvline(means[0], color="black", linestyle=":", linewidth=1.2)
+    ax.set_yticks(places, names)
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    ax.set(xlabel="nDCG@10, with 95 % interval", xlim=(0, None))
+    plt.close(fig)
+    spoken = "; ".join(f"{name} {mean:.3f}" for name, mean in zip(names, means, strict=True))
+    return picture(fig, f"Bars of nDCG@10: {spoken}")
+
+
+def break_even(study: Study) -> Html:
+    """Say what the upgrade has to bring, and which queries get worse."""
+    outcome = study.evidence.search
+    if outcome is None or study.answers is None:
+        return words()
+    low, high = outcome.gain
+    state = "pays" if low > 0 else "loses" if high < 0 else "is even: the interval includes none"
+    worst = worse_queries(study)
+    count = int(np.sum(study.answers.after < study.answers.before))
+    better = int(np.sum(study.answers.after > study.answers.before))
+    sentences = [
+        f"Break-even. The alignment keeps {outcome.kept:.0%} of what the new model can do with an "
+        f"index of its own. So the new model has to be at least {outcome.needed:.2f} times as good "
+        f"as the old one; it is {outcome.better:.2f} times as good. The change {state}.",
+    ]
+    if worst:
+        named = "; ".join(f"{name} ({old:.2f} → {new:.2f})" for name, old, new in worst)
+        sentences.append(
+            f"{count:,} queries get worse and {better:,} better. The worst, by nDCG@10 before and "
+            f"after: {named}."
+        )
+    return words(*sentences)
+
+
+def worse_queries(study: Study) -> list[tuple[str, float, float]]:
+    """Return the queries that lose most by aligning, with their scores before and after."""
+    assert study.answers is not None
+    assert study.questions is not None
+    names = [study.questions.names[row] for row in study.answers.rows]
+    before, after = study.answers.before, study.answers.after
+    worst = np.argsort(after - before, kind="stable")[:WORST]
+    return [(names[j], float(before[j]), float(after[j])) for j in worst if after[j] < before[j]]
+
+
+def costs(study: Study, speed: float, price: float) -> Html:
+    """Show what each decision costs in vectors, hours and money.
+
+    Parameters
+    ----------
+    study : Study
+    speed : float
+        Vectors of the new model a second; 0 if not known.
+    price : float
+        Of a million of them, in any currency; 0 if not known.
+    """
+    documents = len(study.pairs.old.rows)
+    rows = [
+        ("fit a map on these pairs", 0),
+        ("embed all documents of the old file again", documents),
+    ]
+    outcome = study.evidence.search
+    asked = outcome.queries if outcome else 0
+    for one in outcome.rescored if outcome else ():
+        text = f"re-score the first {one.k}: {one.k} vectors a query; for these {asked:,}"
+        rows.append((f"{text} queries, each document once", one.vectors))
+    cells = [
+        [
+            name,
+            vectors,
+            vectors / speed / 3600 if speed else None,
+            vectors * price / 1e6 if price else None,
+        ]
+        for name, vectors in rows
+    ]
+    return table(
+        "What it costs, with the speed and the price given (--speed, --price)",
+        ["to", "new vectors", "hours", "money"],
+        cells,
+    )
+
+
+def learning(study: Study) -> tuple[Html, Html]:
+    """Draw the error against the number of pairs, and say how many are enough."""
+    from matplotlib import pyplot as plt
+
+    c, n, seed = study.certificate, study.pairs.n, study.seed
+    dimension = min(c.source_dim, c.target_dim)
+    some = np.sort(np.random.default_rng(seed).permutation(n)[:8000])
+    unseen = max(2, min(1000, len(some) // 5))
+    enough = 0.01 * c.energy
+    if len(some) - unseen < 6 * dimension:
+        return words(
+            f"Too few pairs for a learning curve: with {dimension} dimensions it starts to mean "
+            f"something at {6 * dimension * 5 // 4:,} pairs, and there are {n:,}. On fewer pairs "
+            "than dimensions a map guesses whole directions. More pairs would help."
+        ), words()
+    pairs = study.pairs.take(some)
+    curve = learning_curve(*pairs, held_out=unseen, draws=3, seed=seed)
+    if max(curve.held_out) < 1e-9 * c.energy:
+        return words(
+            f"With {curve.sizes[0]:,} pairs the map is exact already: on unseen pairs nothing is "
+            "left but rounding."
+        ), words()
+    fig, ax = plt.subplots(figsize=(6.4, 3.6))
+    ax.plot(curve.sizes, curve.held_out, "o-", label="on pairs it has not seen")
+    ax.plot(curve.sizes, curve.fitted, "s--", label="on the pairs fitted on")
+    ax.axhline(
+        curve.floor, color="black", linestyle=":", linewidth=1.2, label="the best turn there is"
+    )
+    ax.set(xscale="log", xlabel="pairs fitted on", ylabel="mean squared distance", ylim=(0, None))
+    ax.set_xticks(curve.sizes, [f"{m:,}" if k % 2 == 0 else "" for k, m in enumerate(curve.sizes)])
+    ax.minorticks_off()
+    ax.legend(loc="lower right")
+    plt.close(fig)
+    shown = picture(
+        fig,
+        f"Learning curve of the turn: on {curve.sizes[0]:,} pairs the error is "
+        f"{curve.held_out[0]:.3g} on unseen and {curve.fitted[0]:.3g} on fitted pairs; on "
+        f"{curve.sizes[-1]:,} pairs {curve.held_out[-1]:.3g} and {curve.fitted[-1]:.3g}.",
+    )
+    if curve.excess[-1] <= enough:
+        within = next(m for m, x in zip(curve.sizes, curve.excess, strict=True) if x <= enough)
+        return shown, words(
+            "Both lines close in on the best turn there is. Within a hundredth of the energy of "
+            "it, "
+            f"{enough:.2g}, is one fitted on {within:,} pairs"
+            + (" or fewer" if within == curve.sizes[0] else "")
+            + f". You have {n:,}: more would hardly change it."
+        )
+    if curve.exponent > 0.1:
+        return shown, words(
+            f"A turn fitted on {curve.sizes[-1]:,} pairs still loses {curve.excess[-1]:.2g} to the "
+            f"best there is. By the law of the curve, a hundredth of the energy ({enough:.2g}) "
+            "would "
+            f"be reached with about {curve.pairs(enough):,.0f} pairs. You have {n:,}."
+        )
+    return shown, words(
+        "The error does not fall with more pairs: there is nothing in the pairs to be learned."
+    )

@@ -1,0 +1,244 @@
+"""What the page says of a study: sentences and tables, every number from where it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .page import Html, card, items, table, words
+from .searched import with_interval, worse_queries
+from .study import NATIVE, Study, sides_named
+from .verdict import Decision
+
+REPORT_MIME = "application/vnd.procrustes-lab.report+json"
+
+
+class Facts(dict[str, Any]):
+    """The study's numbers for programs; a notebook keeps them as JSON."""
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, Any]:
+        return {REPORT_MIME: dict(self), "text/plain": repr(self["verdict"])}
+
+
+def facts(study: Study) -> Facts:
+    """Return all that the verdict rests on, as JSON has it."""
+    evidence, verdict, outcome = study.evidence, study.verdict, study.evidence.search
+    found = {
+        "verdict": verdict.decision.code,
+        "decision": str(verdict.decision),
+        "reason": verdict.reason,
+        "advice": verdict.decision.advice,
+        "basis": verdict.basis,
+        "map": study.chosen,
+        "pairs": study.pairs.n,
+        "by": study.pairs.by,
+        "error": study.certificate.error,
+        "energy": study.certificate.energy,
+        "found": evidence.found,
+        "overlap": evidence.overlap,
+        "overlap_of_old": evidence.native,
+        "maps": {
+            name: {
+                "chosen_by": score,
+                "found": float(study.first[name].mean()),
+                "overlap": float(study.shared[name].mean()),
+            }
+            for name, score in study.chosen_by.items()
+        },
+        "findings": [
+            {"kind": f.kind, "severity": f.severity, "sentence": sides_named(f.sentence)}
+            for f in study.diagnosis
+        ],
+        "seed": study.seed,
+    }
+    if outcome and study.answers:
+        found["search"] = {
+            **{"old": outcome.old, "aligned": outcome.aligned, "new": outcome.new},
+            **{"gain": list(outcome.gain), "promise": list(outcome.promise)},
+            **{"judged": outcome.judged, "queries": outcome.queries},
+            "rescored": [one._asdict() for one in outcome.rescored],
+            "worse": [
+                dict(zip(("query", "old", "aligned"), row, strict=True))
+                for row in worse_queries(study)
+            ],
+        }
+    return Facts(found)
+
+
+def verdict_card(study: Study, names: tuple[str, str]) -> Html:
+    """Show the verdict on the new and the old file, by these names."""
+    evidence, verdict, c = study.evidence, study.verdict, study.certificate
+    tiles = [
+        (f"{study.pairs.n:,}", f"pairs, joined by {study.pairs.by}"),
+        (study.chosen, "is the map, chosen on other pairs than it is graded on"),
+        (f"{evidence.found:.0%}", "of unseen new vectors find their own old one first"),
+        (
+            f"{evidence.overlap:.0%} · {evidence.native:.0%}",
+            "of the new model's ten neighbours are found, aligned · by the old model by itself",
+        ),
+    ]
+    outcome = evidence.search
+    if outcome:
+        scores = f"{outcome.old:.3f} → {outcome.aligned:.3f}"
+        tiles.append((scores, "nDCG@10, old queries → aligned"))
+        if outcome.rescored:
+            best = max(outcome.rescored, key=lambda one: one.score)
+            tiles.append((f"{best.score:.3f}", f"nDCG@10, first {best.k} re-scored, no map"))
+    cautions = [
+        f"{finding.kind.capitalize()}: see the diagnosis below."
+        for finding in study.diagnosis
+        if finding.severity != "note" and verdict.decision != Decision.UNPAIRED
+    ]
+    if verdict.decision == Decision.UNPAIRED:
+        cautions.append("Nothing further down means anything until the rows belong together.")
+    if study.pairs.by == "position":
+        cautions.append(
+            "There are no ids in both files: row i of one was taken for row i of the other."
+        )
+    explanation = (
+        "The lens: where any pair of files must lie. This pair is the orange point. To the right, "
+        "dot products disagree more; higher up, more error is left after the best turn. No turn "
+        "could bring it below the lower curve."
+    )
+    return card(verdict, names, c.lens_point, explanation, tiles, cautions)
+
+
+def certificate_words(study: Study) -> Html:
+    """Say in words what the certificate says."""
+    c = study.certificate
+    return words(
+        f"Two models put the same {study.pairs.n:,} objects into two spaces, of {c.source_dim} "
+        f"dimensions (new) and {c.target_dim} (old). One of the spaces can be turned as a whole "
+        f"onto the other. Of all turns the best leaves a mean squared distance of {c.error:.3g} "
+        "between a new vector and its old partner, where two unrelated vectors of these lengths "
+        f"would be {c.energy:.3g} apart. So {1 - c.error / c.energy:.0%} of what could agree does.",
+        f"A turn changes no dot product within a space. Those of the two models differ, by "
+        f"{c.delta:.3g} in root mean square, and from the differences alone follows that the error "
+        f"is at least {c.lower:.3g} and at most {c.best_upper:.3g}, whatever turn is chosen. The "
+        "lower end is what no turn repairs; only another model or another map changes it.",
+    )
+
+
+def certificate_table(study: Study) -> Html:
+    """Show the certificate's numbers that matter here."""
+    c = study.certificate
+    rows = [
+        ("energy", c.energy, "squared lengths of both vectors of a pair together"),
+        ("error", c.error, "left by the best turn, on all pairs"),
+        ("lower", c.lower, "no turn can leave less (T2)"),
+        ("upper", c.best_upper, "the best turn cannot leave more (T2, T3)"),
+        ("theorem", c.theorem, "the bound by Maystre and others (T1)"),
+        ("delta", c.delta, "disagreement of a dot product, root mean square"),
+    ]
+    shown = [(name, float(f"{value:.4g}"), meaning) for name, value, meaning in rows]
+    return table("Squared distances per object", ["name", "value", "what it says"], shown)
+
+
+def held_out_words(study: Study) -> Html:
+    """Say how maps were chosen, and on what they are graded."""
+    counts, (low, high) = study.counts, study.distance_interval
+    by_pairs = max(study.chosen_by, key=lambda name: study.chosen_by[name])
+    fell = f"The choice fell on {by_pairs}."
+    if by_pairs != study.chosen:
+        fell = (
+            f"Pairs would choose {by_pairs}; judged queries, which count for more, {study.chosen}."
+        )
+    return words(
+        f"Every map was fitted without {counts['choosing']:,} pairs on which one was chosen, by "
+        "the "
+        "mean reciprocal rank at which a new vector finds its old one, and then again with "
+        "them, on "
+        f"{counts['fitted on']:,}. All are graded on {counts['held out']:,} others, drawn at "
+        "random. "
+        f"{fell} The turn's mean squared distance on those others is "
+        f"{study.distances.mean():.4g}; for all objects like these it is between {low:.4g} and "
+        f"{high:.4g}, with 95 % confidence and whatever the distribution (empirical Bernstein).",
+        "A distance is not yet a search result. So each held-out new vector looked for its own old "
+        f"vector among {counts['among']:,} random objects, by cosine; and, by dot product, for ten "
+        "neighbours, to be compared with the ten that the new model finds in its own space. The "
+        "last "
+        "line is the old model by itself, which needs no map: how far both models agree at all.",
+    )
+
+
+def maps_table(study: Study) -> Html:
+    """Show every map, by what chose and by what grades."""
+    rows = [
+        [
+            f"{name} (chosen)" if name == study.chosen else name,
+            score,
+            with_interval(study, study.first[name]),
+            with_interval(study, study.shared[name]),
+        ]
+        for name, score in study.chosen_by.items()
+    ]
+    rows.append([NATIVE, None, None, with_interval(study, study.shared[NATIVE])])
+    return table(
+        "All maps on held-out objects, with 95 % intervals (bootstrap)",
+        ["map", "MRR on pairs that choose", "finds its own first", "neighbours shared with new"],
+        rows,
+    )
+
+
+def diagnosis_items(study: Study) -> tuple[Html, Html]:
+    """Show the findings, and name the rows they are about."""
+    diagnosis, diagnosed, pairs = study.diagnosis, study.diagnosed, study.pairs
+    some = len(diagnosed) < pairs.n
+    scope = (
+        f"Looked at {len(diagnosed):,} of {pairs.n:,} pairs"
+        if some
+        else (f"Looked at all {pairs.n:,} pairs")
+    )
+    if not diagnosis.findings:
+        return words(f"{scope}. {diagnosis.looked_for} Nothing was found."), words()
+    shown = items(
+        (
+            f"{finding.kind.capitalize()} ({finding.severity}).",
+            f"{sides_named(finding.sentence)} What to do: {finding.remedy}",
+        )
+        for finding in diagnosis
+    )
+    rows = {f.kind: diagnosed[f.rows[:10]] for f in diagnosis if 0 < len(f.rows) < len(diagnosed)}
+    if not rows:
+        return shown, words(f"{scope}.")
+    ids, places = pairs.old.ids, pairs.old_rows
+
+    def label(pair: int) -> str:
+        row = pair if places is None else places[pair]
+        return str(row if ids is None else ids[row])
+
+    kind = "by id" if ids is not None else "by row of the old file, from 0"
+    note = " Row numbers in the sentences above count within the rows looked at." if some else ""
+    return shown, items(
+        (
+            f"{name.capitalize()}, {kind}, the first of them:",
+            ", ".join(map(label, of_kind)) + "." + note,
+        )
+        for name, of_kind in rows.items()
+    )
+
+
+def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
+    """Show what the page can be made from again."""
+    pairs, counts, asked = study.pairs, study.counts, study.questions
+    only = f"{pairs.only_old:,} objects only in the old file, {pairs.only_new:,} only in the new"
+    rows = [
+        ["command", command],
+        ["pairs", f"{pairs.n:,} by {pairs.by}; {only}"],
+        [
+            "fitted on",
+            f"{counts['fitted on']:,} pairs, {counts['choosing']:,} of which chose the map",
+        ],
+        [
+            "held out",
+            f"{counts['held out']:,} pairs, and {counts['spared']:,} documents that answer queries",
+        ],
+        ["looked at for the diagnosis", f"{len(study.diagnosed):,} pairs"],
+        ["neighbours", f"{counts['held out']:,} objects among {counts['among']:,}"],
+    ]
+    if asked:
+        of = f"{len(asked.chosen):,} of {asked.available:,}"
+        rows.append(["queries", f"{of}, among {len(asked.corpus):,} documents"])
+    rows.append(["seed", str(study.seed)])
+    rows += [[name, value] for name, value in about.items()]
+    return table("What this page was made from", ["what", "value"], rows)
