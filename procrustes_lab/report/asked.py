@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from procrustes_lab import files
-from procrustes_lab.core.alignment import Alignment
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.data import beir
 from procrustes_lab.data.judgements import at_chance, read_judgements
 from procrustes_lab.files.pairs import Pairs
-from procrustes_lab.search.retrieval import search
-from procrustes_lab.search.rivals import bootstrap_interval
+from procrustes_lab.search.retrieval import bootstrap_interval, search
+from procrustes_lab.search.spectra import Fitted
 
 from .verdict import FEWEST, Rescored, Search
 
@@ -182,7 +181,7 @@ def aligned(name: str) -> str:
     return f"new queries, {name}, old index"
 
 
-def ask(questions: Questions, maps: Mapping[str, Alignment], chosen: str, seed: int) -> Answers:
+def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int) -> Answers:
     """Grade old queries, every map, re-scoring and the new model alone.
 
     If people judged enough queries, a random half of them chooses the map and the other grades all.
@@ -190,7 +189,7 @@ def ask(questions: Questions, maps: Mapping[str, Alignment], chosen: str, seed: 
     Parameters
     ----------
     questions : Questions
-    maps : mapping of Alignment
+    maps : mapping of fitted maps
         Fitted without the documents that answer.
     chosen : str
         The map that pairs chose.

@@ -11,18 +11,27 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.sums import Matrix
+from procrustes_lab.search.maps import MAPS
 from procrustes_lab.search.retrieval import search
+from procrustes_lab.search.spectra import Fitted, Spectra
 
 if TYPE_CHECKING:
     from procrustes_lab.files.pairs import Pairs
 
 Indices = NDArray[np.int64]
 
-WHITENINGS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-"""Exponents of whitening among the maps to choose from."""
+COMPETING = (
+    "turn",
+    "centred",
+    *(f"whitened {beta:g}" for beta in (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)),
+    *(f"target whitened {beta:g}" for beta in (0.1, 0.2, 0.3, 0.5)),
+    *(f"centred, whitened {beta:g}" for beta in (0.1, 0.2)),
+    "least squares",
+    "ridge on documents",
+)
+"""Maps of `procrustes_lab.search.maps` that a report tries: those of `choose`, in coarser steps."""
 
 COPIES = 0.1
 """Two files with spectra closer than this share of what two halves of one file differ by hold the
@@ -98,17 +107,13 @@ def gather(pairs: Pairs, choosing: Indices, held_out: Indices) -> Gathered:
     return Gathered((even, odd), chooses, unseen, (float(longest[0]), float(longest[1])))
 
 
-def fit_maps(moments: Moments) -> dict[str, Alignment]:
+def fit_maps(moments: Moments) -> dict[str, Fitted]:
     """Fit what competes to carry new queries into the old index, by name; the simplest first.
 
-    All are closed forms, so that what chooses among them is the only thing that is chosen.
+    All are closed forms of the moments, so that what chooses among them is all that is chosen.
     """
-    maps = {"turn": align(moments), "centred": align(moments, center=True)}
-    for beta in WHITENINGS:
-        maps[f"whitened {beta:g}"] = align(moments, whiten=beta)
-    for beta in WHITENINGS[1::2]:
-        maps[f"centred, whitened {beta:g}"] = align(moments, center=True, whiten=beta)
-    return maps
+    spectra = Spectra.of(moments)
+    return {name: MAPS[name](spectra) for name in COMPETING}
 
 
 def neighbours(queries: ArrayLike, documents: ArrayLike, own: Indices) -> Indices:

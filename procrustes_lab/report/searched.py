@@ -42,8 +42,8 @@ def search_words(study: Study) -> Html:
     kept = (
         "The documents that answer them were kept from the maps."
         if rest <= 0
-        else f"Of the {len(asked.answers):,} documents that answer them, all but {rest:,} were kept "
-        "from the maps."
+        else f"Of the {len(asked.answers):,} documents that answer them, all but {rest:,} were "
+        "kept from the maps."
     )
     half = study.answers.chose if study.answers else 0
     chose = (

@@ -146,10 +146,10 @@ def held_out_words(study: Study) -> Html:
     return words(
         f"Every map was fitted without {counts['choosing']:,} pairs on which one was chosen, by "
         "the "
-        "mean reciprocal rank at which a new vector finds its old one, and then again with "
-        "them, on "
-        f"{counts['fitted on']:,}. All are graded on {counts['held out']:,} others, drawn at "
-        "random. "
+        "geometric mean of two numbers: the mean reciprocal rank at which a new vector finds its "
+        "old one, and the share of the new model's ten neighbours that it finds. Then all were "
+        f"fitted again with them, on {counts['fitted on']:,}, and graded on "
+        f"{counts['held out']:,} others, drawn at random. "
         f"{fell} The turn's mean squared distance on those others is "
         f"{study.distances.mean():.4g}; for all objects like these it is between {low:.4g} and "
         f"{high:.4g}, with 95 % confidence and whatever the distribution (empirical Bernstein).",
@@ -175,7 +175,7 @@ def maps_table(study: Study) -> Html:
     rows.append([NATIVE, None, None, with_interval(study, study.shared[NATIVE])])
     return table(
         "All maps on held-out objects, with 95 % intervals (bootstrap)",
-        ["map", "MRR on pairs that choose", "finds its own first", "neighbours shared with new"],
+        ["map", "score on pairs that choose", "finds its own first", "neighbours shared with new"],
         rows,
     )
 

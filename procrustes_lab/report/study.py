@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from procrustes_lab import files
-from procrustes_lab.core.alignment import Alignment
+from procrustes_lab.core.alignment import align
 from procrustes_lab.core.certificate import Certificate, certify
 from procrustes_lab.core.learning import empirical_bernstein
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.files.pairs import Pairs
-from procrustes_lab.search.retrieval import ranks
-from procrustes_lab.search.rivals import bootstrap_interval
+from procrustes_lab.search.retrieval import bootstrap_interval, ranks
+from procrustes_lab.search.spectra import Fitted
+from procrustes_lab.search.trial import Trial
 
 from . import evidence as e
 from .asked import Answers, Questions, ask, read_questions
@@ -57,10 +58,10 @@ class Study:
     diagnosis : Diagnosis
     diagnosed : ndarray of int
         Pairs that it looked at.
-    maps : dict of Alignment
+    maps : dict of fitted maps
         Fitted on all pairs that are not held out.
     chosen_by : dict of float
-        For each, the mean reciprocal rank on the pairs that choose.
+        For each, its score on the pairs that choose, as `choose` has it.
     chosen : str
         Name of the map that the verdict rests on: the best by that, or by judged queries.
     counts : dict of int
@@ -82,7 +83,7 @@ class Study:
     certificate: Certificate
     diagnosis: Diagnosis
     diagnosed: Indices
-    maps: dict[str, Alignment]
+    maps: dict[str, Fitted]
     chosen_by: dict[str, float]
     chosen: str
     counts: dict[str, int]
@@ -168,10 +169,9 @@ def study(
     def place(rows: Indices) -> Indices:
         return np.searchsorted(among, rows).astype(np.int64)
 
-    chosen_by = {
-        name: float(np.mean(1 / ranks(fitted.query(X[place(chooses)]), directions, place(chooses))))
-        for name, fitted in e.fit_maps(gathered.tried).items()
-    }
+    trial = Trial(X, Y, place(chooses))
+    tried = e.fit_maps(gathered.tried)
+    chosen_by = {name: float(trial.run(fitted).score()) for name, fitted in tried.items()}
     chosen = max(chosen_by, key=lambda name: chosen_by[name])
     maps = e.fit_maps(gathered.fitted)
     answered = ask(questions, maps, chosen, seed) if questions else None
@@ -180,7 +180,7 @@ def study(
 
     own = place(held)
     x, y = X[own], Y[own]
-    turned = maps["turn"].apply(x)
+    turned = align(gathered.fitted).apply(x)
     distances = np.vecdot(turned - y, turned - y)
     farthest = sum(gathered.longest) ** 2
     by_new = e.neighbours(x, X, own)

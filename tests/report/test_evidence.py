@@ -23,12 +23,15 @@ def paired(folder: Path, new, old):
 
 def test_one_pass_gives_the_moments_of_all_rows_and_of_those_held_out(tmp_path, rng):
     X, Y = rng.standard_normal((9000, 5)), 2 * rng.standard_normal((9000, 3))
-    held = np.sort(rng.permutation(9000)[:700])
-    gathered = e.gather(paired(tmp_path, X, Y), held)
+    held, choosing = np.sort(rng.permutation(9000)[:700].reshape(2, 350))
+    gathered = e.gather(paired(tmp_path, X, Y), choosing, held)
     rest = np.delete(np.arange(9000), held)
+    tried = np.setdiff1d(rest, choosing)
     for moments, rows in (
         (gathered.everything, slice(None)),
         (gathered.fitted, rest),
+        (gathered.tried, tried),
+        (gathered.choosing, choosing),
         (gathered.held_out, held),
     ):
         expected = Moments.from_arrays(X[rows], Y[rows])
@@ -41,15 +44,19 @@ def test_one_pass_gives_the_moments_of_all_rows_and_of_those_held_out(tmp_path, 
 
 def test_the_maps_are_those_of_the_definitions(rng):
     X, Y = rng.standard_normal((300, 6)) + 1, rng.standard_normal((300, 4))
-    maps = e.linear_maps(Moments.from_arrays(X, Y))
-    np.testing.assert_array_equal(maps["raw"].apply(X), X[:, :4])
-    np.testing.assert_allclose(maps["orthogonal"].apply(X), align(X, Y).apply(X), atol=1e-9)
-    centred = align(X, Y, center=True)
-    np.testing.assert_allclose(
-        maps["centred"].apply(X) + Y.mean(axis=0), centred.apply(X), atol=1e-9
-    )
+    maps = e.fit_maps(Moments.from_arrays(X, Y))
+    assert next(iter(maps)) == "turn"
+    for name, options in {
+        "turn": {},
+        "centred": {"center": True},
+        "whitened 0.2": {"whiten": 0.2},
+        "centred, whitened 0.1": {"center": True, "whiten": 0.1},
+    }.items():
+        expected = align(X, Y, **options).query(X)
+        factor = np.vdot(maps[name].query(X), expected) / np.vdot(expected, expected)
+        np.testing.assert_allclose(maps[name].query(X), factor * expected, atol=1e-9)
     least = np.linalg.lstsq(X, Y)[0]
-    np.testing.assert_allclose(maps["linear"].apply(X), X @ least, atol=1e-9)
+    np.testing.assert_allclose(maps["least squares"].query(X), X @ least, atol=1e-9)
 
 
 def test_neighbours_are_the_nearest_others(rng):
@@ -78,10 +85,10 @@ def test_the_same_vectors_are_recognised_in_another_order_and_others_are_not(tmp
     X = unit(rng.standard_normal((2000, 24)))
     turn = np.linalg.qr(rng.standard_normal((24, 24)))[0]
     again = (X @ turn)[rng.permutation(2000)] + noise * rng.standard_normal(X.shape) / 5
-    held = np.arange(300)
-    assert e.same_vectors(e.gather(paired(tmp_path, again.astype(np.float32), X), held))
+    apart = np.arange(100), np.arange(100, 300)
+    assert e.same_vectors(e.gather(paired(tmp_path, again.astype(np.float32), X), *apart))
     others = unit(rng.standard_normal(X.shape))
-    assert not e.same_vectors(e.gather(paired(tmp_path, others, X), held))
+    assert not e.same_vectors(e.gather(paired(tmp_path, others, X), *apart))
 
 
 def test_noise_is_featureless_and_clusters_are_not(rng):

@@ -19,7 +19,9 @@ GOOD = Evidence(
     featureless="",
     found=1.0,
     overlap=1.0,
-    interval=(0.99, 1.0),
+    native=0.4,
+    ahead=(0.58, 0.62),
+    map="turn",
 )
 
 
@@ -39,32 +41,36 @@ def searched(old, aligned, new, spread=0.02):
 
 
 @pytest.mark.parametrize(
-    ("found", "overlap", "expected"),
+    ("found", "overlap", "ahead", "expected"),
     [
-        (1.0, 1.0, Decision.KEEP),
-        (v.KEPT, v.KEPT, Decision.KEEP),
-        (0.94, 1.0, Decision.LATER),
-        (1.0, 0.94, Decision.LATER),
-        (0.5, 0.9, Decision.LATER),
-        (0.49, 0.9, Decision.EMBED),
-        (0.9, 0.49, Decision.EMBED),
-        (0.0, 0.0, Decision.EMBED),
+        (1.0, 1.0, 0.6, Decision.KEEP),
+        (v.KEPT, v.KEPT, 0.55, Decision.KEEP),
+        (0.94, 1.0, 0.6, Decision.LATER),
+        (1.0, 0.94, 0.54, Decision.LATER),
+        (0.5, 0.9, 0.5, Decision.LATER),
+        (0.49, 0.9, 0.5, Decision.EMBED),
+        (0.94, 0.36, 0.07, Decision.LATER),  # E5 over an index of USE
+        (0.9, 0.37, -0.03, Decision.LATER),  # as good as the old model, within a tenth
+        (0.9, 0.30, -0.10, Decision.EMBED),
+        (0.0, 0.0, -0.4, Decision.EMBED),
     ],
 )
-def test_without_queries_the_lesser_share_decides_and_the_evidence_is_called_weaker(
-    found, overlap, expected
+def test_without_queries_two_shares_decide_and_the_evidence_is_called_weaker(
+    found, overlap, ahead, expected
 ):
-    verdict = decide(replace(GOOD, found=found, overlap=overlap))
+    ends = (ahead - 0.009, ahead + 0.009)
+    verdict = decide(replace(GOOD, found=found, overlap=overlap, ahead=ends))
     assert verdict.decision == expected
     assert "weaker evidence" in verdict.basis
+    assert "the old model by itself, 40%" in verdict.reason
 
 
-# Old alone, aligned and new alone, from the upgrades of notebook 06.
+# Old alone, aligned and new alone.
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
-        ((0.262, 0.309, 0.578), Decision.LATER),  # MiniLM → bigram pays
-        ((0.323, 0.343, 0.578), Decision.LATER),  # MiniLM → word is even
+        ((0.262, 0.309, 0.578), Decision.LATER),  # it pays
+        ((0.323, 0.337, 0.578), Decision.OPTIONAL),  # even
         ((0.333, 0.334, 0.340), Decision.KEEP),  # nothing more to be had
         ((0.323, 0.270, 0.382), Decision.EMBED),  # a loss, for a better model
         ((0.578, 0.252, 0.323), Decision.LEAVE),  # a loss, for a worse one
@@ -78,8 +84,39 @@ def test_with_queries_what_was_measured_decides(scores, expected):
     assert "measured search, 1,000 queries" in verdict.basis
 
 
+def test_an_even_outcome_is_no_call_to_act():
+    verdict = decide(replace(GOOD, search=searched(0.323, 0.337, 0.578)))
+    assert "no call to act: aligning is optional" in verdict.reason
+    assert "0.578" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("scores", "without"),
+    [((0.652, 0.419, 0.890), Decision.EMBED), ((0.323, 0.337, 0.578), Decision.OPTIONAL)],
+)
+def test_re_scoring_is_advised_where_aligning_loses_or_is_even_and_it_is_better(scores, without):
+    search = searched(*scores)
+    assert decision(search=search) == without
+    old = search.old
+    weak = v.Rescored(50, old + 0.01, (-0.01, 0.03), 900)
+    good = v.Rescored(200, old + 0.2, (0.17, 0.23), 1500)
+    assert decision(search=replace(search, rescored=(weak,))) == without
+    verdict = decide(replace(GOOD, search=replace(search, rescored=(weak, good))))
+    assert verdict.decision == Decision.RESCORE
+    assert (
+        f"first 200 answers of the old index by the new model's vectors gives {old + 0.2:.3f}"
+        in (verdict.reason)
+    )
+
+
+def test_every_decision_has_a_word_of_its_own():
+    from procrustes_lab.cli.commands import VERDICTS
+
+    assert tuple(one.code for one in Decision) == VERDICTS
+
+
 def test_too_few_queries_to_exclude_a_loss_of_a_tenth_align_nothing():
-    assert decision(search=searched(0.4, 0.41, 0.6, spread=0.02)) == Decision.LATER
+    assert decision(search=searched(0.4, 0.41, 0.6, spread=0.02)) == Decision.OPTIONAL
     assert decision(search=searched(0.4, 0.41, 0.6, spread=0.1)) == Decision.EMBED
 
 
