@@ -230,8 +230,8 @@ def command_line() -> str:
     """Write the page of the command line, in the command line's own words."""
     parts = [
         "# The command line\n\n`procrustes-lab` comes with `pip install 'procrustes-lab[lab]'`. It "
-        "ends with 0 if all went well, 1 if a notebook failed, 2 after wrong use or bad input, which "
-        "it says in one sentence, and 3 if a report comes to a verdict that `--fail-on` names.\n"
+        "ends with 0 if all went well, 1 if a notebook failed, 2 after wrong use or bad input, "
+        "said in one sentence, and 3 if a report comes to a verdict that `--fail-on` names.\n"
     ]
     settings = {"max_content_width": 88, **cli.context_settings}
     for name, command in cli.commands.items():

@@ -263,8 +263,8 @@ pre { overflow-x: auto; padding: .7rem 1rem; background: var(--raised); border-r
 .card figure { margin: 0; width: 15.5rem; }
 .card figure svg { display: block; width: 100%; height: auto; }
 figcaption { margin-top: .3rem; color: var(--quiet); font-size: .88rem; line-height: 1.4; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem;
-  margin: 1rem 0; }
+dl { display: grid; gap: .8rem; margin: 1rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(max(9.5rem, 30%), 1fr)); }
 dl div { display: flex; flex-direction: column-reverse; justify-content: flex-end;
   padding: .7rem .9rem; border: 1px solid var(--line); border-radius: .5rem; }
 dt { color: var(--quiet); font-size: .88rem; line-height: 1.35; }

@@ -127,7 +127,7 @@ def break_even(study: Study) -> Html:
     if outcome is None or study.answers is None:
         return words()
     low, high = outcome.gain
-    state = "pays" if low > 0 else "loses" if high < 0 else "is even: the interval includes none"
+    state = "pays" if low > 0 else "loses" if high < 0 else "is even: its interval includes zero"
     worst = worse_queries(study)
     count = int(np.sum(study.answers.after < study.answers.before))
     better = int(np.sum(study.answers.after > study.answers.before))

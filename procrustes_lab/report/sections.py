@@ -140,9 +140,7 @@ def held_out_words(study: Study) -> Html:
     by_pairs = max(study.chosen_by, key=lambda name: study.chosen_by[name])
     fell = f"The choice fell on {by_pairs}."
     if by_pairs != study.chosen:
-        fell = (
-            f"Pairs would choose {by_pairs}; judged queries, which count for more, {study.chosen}."
-        )
+        fell = f"Pairs would choose {by_pairs}; judged queries, which say more, {study.chosen}."
     return words(
         f"Every map was fitted without {counts['choosing']:,} pairs on which one was chosen, by "
         "the "
