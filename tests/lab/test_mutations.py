@@ -12,14 +12,17 @@ import nbformat
 import numpy as np
 import pytest
 
-from procrustes_lab.core import sampling, similarity
+from procrustes_lab.core import bounds, lens, sampling, similarity
 from procrustes_lab.data import datasets, text_models
 from procrustes_lab.lab import claims
 from procrustes_lab.search import retrieval
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SAMPLE, RANKING, CKA = "12_from_sample_to_population", "13_certify_a_ranking", "14_compare_with_cka"
+BOUND, LENS = "10_derive_and_attain_the_bound", "11_see_both_sides"
 SMALL = {
+    BOUND: {"dimension": 24, "random_pairs": 300, "largest": 7, "starts": 4, "axes": 4},
+    LENS: {"dimension": 24, "random_pairs": 400},
     SAMPLE: {"dimension": 24, "sizes": [30, 60, 300], "draws": 2, "many_draws": 3000},
     RANKING: {"dimension": 24, "held_out": 200, "draws": 200},
     CKA: {"dimension": 24, "random_pairs": 150},
@@ -54,7 +57,39 @@ def smaller_root(formula):
     return lambda c: 2 * np.sqrt(1 + c) - 2 * np.sqrt(1.8 * c)
 
 
+def smaller_exponent(formula):
+    return lambda epsilon, source_dim, target_dim: (
+        epsilon * (2 * max(source_dim, target_dim)) ** 0.45
+    )
+
+
+def smaller_budget(formula):
+    def bound(source, target, epsilon):
+        unlike = np.sum((np.sort(source) ** 2 - np.sort(target) ** 2) ** 2)
+        return formula(source, target, np.sqrt(unlike + 0.9 * max(epsilon**2 - unlike, 0)))
+
+    return bound
+
+
+def smaller_angles(formula):
+    return lambda *moments: (0.9 * formula(*moments)[0], formula(*moments)[1])
+
+
 MUTANTS = {
+    "T1": (BOUND, bounds, "theorem", times(0.9), "T1-attained"),
+    "T1, its exponent of d": (BOUND, bounds, "theorem", smaller_exponent, "T1-attained"),
+    "T1, to a search": (BOUND, bounds, "theorem", times(0.9), "T1-search"),
+    "T1′": (BOUND, bounds, "rank_aware", times(0.9), "T1p-attained"),
+    "T1′, to a search": (BOUND, bounds, "rank_aware", times(0.9), "search-holds"),
+    "T8": (BOUND, bounds, "spectrum_aware", times(0.9), "T8-attained"),
+    "T8, to random pairs": (BOUND, bounds, "spectrum_aware", times(0.9), "T8"),
+    "T8, its budget": (BOUND, bounds, "spectrum_aware", smaller_budget, "T8-attained"),
+    "T3": (BOUND, bounds, "lipschitz", times(0.9), "T3-attained"),
+    "T2, lower side": (LENS, lens, "lower", times(1.1), "T2-lower"),
+    "T2, upper side": (LENS, lens, "upper", times(0.9), "T2-upper"),
+    "T4": (LENS, bounds, "floor", times(1.1), "T4-attained"),
+    "T4, to random pairs": (LENS, bounds, "floor", times(1.1), "T4"),
+    "T9": (LENS, lens, "tilts", smaller_angles, "T9-mean"),
     "T5 step 1, its 4": (SAMPLE, sampling, "excess_from_deviation", times(0.9), "T5-constant"),
     "T5 step 2": (SAMPLE, sampling, "deviation_bound", times(0.9), "T5-mean"),
     "T5 step 2, its exponent": (SAMPLE, sampling, "deviation_bound", faster, "T5-mean"),
@@ -123,6 +158,7 @@ def ran():
     with pytest.MonkeyPatch.context() as patch:
         data = texts()
         rows = np.arange(len(data.documents))
+        patch.chdir(NOTEBOOKS)
         patch.setattr(datasets, "api_descriptions", lambda: data)
         patch.setattr(
             text_models,
