@@ -28,7 +28,7 @@ ID_NAME = re.compile(
     r"(?i:_?ids?|_?key|pk|docids?|docno|[pqu]id|uuid|guid|.*[^a-z](id|ids|uuid|guid))"
     r"|.*[a-z](I[dD]|UUID|Uuid)"
 )
-"""Names of ids: id, key, pk, docid, docno, pid, qid, uid, uuid, guid, and doc_id, docId and such."""
+"""Names of ids: id, key, pk, docid, docno, pid, qid, uid, uuid, guid, doc_id, docId and such."""
 
 NOT_IDS = "whole numbers, text, uuid or bytes"
 
