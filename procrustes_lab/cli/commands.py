@@ -5,29 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import click
 import numpy as np
 from tqdm import tqdm
 
 from procrustes_lab import files
-from procrustes_lab.core.alignment import Alignment
-from procrustes_lab.core.certificate import Certificate, certify
-from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import Block, FileError, Pairs, Wanted, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.formats import check_file
-from procrustes_lab.search.choose import TRIAL, choose
-from procrustes_lab.search.maps import DEFAULT, MAPS, Mapper
-from procrustes_lab.search.trial import UNKNOWN, Share
+from procrustes_lab.search.maps import DEFAULT
 
-IN_MEMORY = 2**28
-"""Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
+from .fitting import fit, measure, progress
 
 FAILED = 3
 """Exit code of a report whose verdict is one that `--fail-on` names."""
@@ -37,7 +30,6 @@ VERDICTS = ("leave", "optional", "keep", "later", "re-score", "re-embed", "unpai
 
 _File = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(0)
-T = TypeVar("T")
 
 
 def _columns_options(command: Any) -> Any:
@@ -90,7 +82,7 @@ def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None
     Rows are matched by id if both files have ids, known by their names, and by position otherwise.
     """
     pairs = _read_pairs(old, new, **columns)
-    _, certificate = _measure(pairs)
+    certificate = measure(pairs).certificate
     if as_json:
         values = {name: _as_json(value) for name, value in vars(certificate).items()}
         about = {"old": str(old), "new": str(new), "pairs": pairs.n, "by": pairs.by}
@@ -125,11 +117,16 @@ def fit_command(
         raise FileError(f"{output} is to be an adapter; expected a name that ends in .npz")
     _check_output(output, old, new)
     pairs = _read_pairs(old, new, **columns)
-    fitted, certificate = _measure(pairs, map_name, seed)
-    alignment = fitted.best
-    hashes = files.sha256(new), files.sha256(old)
-    Adapter(alignment, certificate, *hashes, fitted.name, kept=fitted.kept).save(output)
-    say("\n".join([pairs.matching, *_cautions(pairs), "", str(alignment), "", fitted.sentence]))
+    measured = measure(pairs, seed)
+    fitted = fit(measured, map_name, seed)
+    alignment, hashes = fitted.best, (files.sha256(new), files.sha256(old))
+    Adapter(
+        *(alignment, measured.certificate, *hashes),
+        name=fitted.name,
+        kept=fitted.kept,
+        knots=fitted.knots,
+    ).save(output)
+    say("\n".join([pairs.matching, *_cautions(pairs), "", str(alignment), "", *fitted.sentences]))
     least = min(alignment.map.shape)
     if pairs.n < least:
         say(
@@ -168,7 +165,7 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
 
     def moved() -> Iterator[Block]:
         nonlocal n, with_ids
-        for block in _progress(
+        for block in progress(
             files.blocks(source, wanted=wanted), "moving", lambda block: len(block.rows)
         ):
             yield Block(block.ids, _move(fitted, place, block, source, adapter, n), block.id_name)
@@ -258,55 +255,6 @@ def _read_pairs(
     return pairs
 
 
-class _Fitted(NamedTuple):
-    """A map, what it is called, what it keeps with its interval, and how it was come by."""
-
-    best: Alignment
-    name: str
-    kept: Share
-    sentence: str
-
-
-def _measure(pairs: Pairs, name: str = "turn", seed: int = 0) -> tuple[_Fitted, Certificate]:
-    """Return the map and the certificate of all pairs."""
-    width = pairs.new.rows.shape[1] + pairs.old.rows.shape[1]
-    if 8 * pairs.n * width <= IN_MEMORY:
-        x, y = pairs.take(np.arange(pairs.n))
-        _reject_zero(pairs, bool(x.any()), bool(y.any()))
-        return _fit(name, x, y, lambda mapper: mapper(x, y), seed), certify(x, y)
-    bar = _progress(pairs.batches(), "measuring", lambda batch: len(batch[0]), pairs.n)
-    with closing(bar) as batches:  # before anything else is printed
-        moments = Moments.from_batches(batches)
-    cross = moments.cross()
-    _reject_zero(pairs, cross.source_energy > 0, cross.target_energy > 0)
-    drawn = np.random.default_rng(seed).choice(pairs.n, min(pairs.n, TRIAL), replace=False)
-    x, y = pairs.take(np.sort(drawn))
-    return _fit(name, x, y, lambda mapper: mapper(moments), seed), certify(moments)
-
-
-def _fit(
-    name: str, x: Embeddings, y: Embeddings, by: Callable[[Mapper], Any], seed: int
-) -> _Fitted:
-    """Return the map of that name, or the best on held-out pairs among x and y, fitted on all."""
-    if name != "auto":
-        return _Fitted(by(MAPS[name]), name, UNKNOWN, f"The map is {name!r}, as asked for.")
-    choice = choose(x, y, seed=seed)
-    sentence = (
-        f"The map is {choice.name!r}, {choice.basis}. It keeps {choice.kept} of the new model's "
-        "search."
-    )
-    return _Fitted(by(MAPS[choice.name]), choice.name, choice.kept, sentence)
-
-
-def _reject_zero(pairs: Pairs, new: bool, old: bool) -> None:
-    for side, nonzero in ((pairs.new, new), (pairs.old, old)):
-        if not nonzero:
-            raise FileError(
-                f"{side.path} has nothing but zeros in the rows that are paired; expected "
-                "embeddings: compute them again"
-            )
-
-
 def _move(
     fitted: Adapter, place: bool, block: Block, source: Path, adapter: Path, first_row: int
 ) -> Embeddings:
@@ -359,15 +307,3 @@ def _cautions(pairs: Pairs) -> list[str]:
 
 def _as_json(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _progress(
-    items: Iterable[T], verb: str, size: Any, total: int | None = None
-) -> Generator[T, None, None]:
-    """Yield items, with a bar of their sizes on a terminal."""
-    with tqdm(
-        total=total, desc=verb, unit=" rows", unit_scale=True, leave=False, disable=None
-    ) as bar:
-        for item in items:
-            yield item
-            bar.update(size(item))

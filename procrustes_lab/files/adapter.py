@@ -61,6 +61,11 @@ class Adapter:
         alignment = self.alignment
         return alignment.query(rows) if self.for_queries and not place else alignment.apply(rows)
 
+    def recalibrated(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Return what aligned scores would be by the old model, for thresholds set on those."""
+        given = np.asarray(scores, float)
+        return np.asarray(np.interp(given, *self.knots)) if self.knots.size else given
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the adapter to an npz file, complete or not at all."""
         source_dim, target_dim = self.alignment.map.shape

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 import procrustes_lab as pl
 from procrustes_lab import files
-from procrustes_lab.cli import commands
+from procrustes_lab.cli import fitting
 from procrustes_lab.cli import main as cli
 from procrustes_lab.files.adapter import Adapter
 from procrustes_lab.search.choose import choose
@@ -97,10 +97,10 @@ def test_every_format_gives_the_librarys_numbers(run, tmp_path, ending):
         assert (None if read.ids is None else read.ids.tolist()) == (ids if kept else None)
 
 
-@pytest.mark.parametrize("in_memory", [0, commands.IN_MEMORY])
+@pytest.mark.parametrize("in_memory", [0, fitting.IN_MEMORY])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_planted_rotation_is_recovered(run, monkeypatch, dtype, in_memory):
-    monkeypatch.setattr(commands, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(fitting, "IN_MEMORY", in_memory)
     x, y, turn = rotated_pair(n=500)
     np.save("new.npy", x.astype(dtype))
     np.save("old.npy", y.astype(dtype))
@@ -157,7 +157,7 @@ def test_a_map_by_name_is_the_librarys(run, name, options):
     np.save("new.npy", x + 3)
     np.save("old.npy", y - 1)
     out = run("fit", "old.npy", "new.npy", "-o", "adapter.npz", "--map", name)
-    assert f"\nThe map is {name!r}, as asked for.\nWrote" in out
+    assert f"\nThe map is {name!r}, as asked for.\nIts ten best scores are " in out
     adapter = Adapter.load("adapter.npz")
     assert (adapter.name, adapter.for_queries) == (name, True)
     assert np.isnan(adapter.kept).all()
@@ -180,13 +180,36 @@ def test_the_map_is_chosen_by_held_out_pairs_and_says_what_it_keeps(run, monkeyp
         np.save("new.npy", x + shift)
         expected = choose(x + shift, y, seed=3)
         for in_memory in (2**28, 0):  # from arrays, and from moments and a sample
-            monkeypatch.setattr(commands, "IN_MEMORY", in_memory)
+            monkeypatch.setattr(fitting, "IN_MEMORY", in_memory)
             out = run("fit", "old.npy", "new.npy", "-o", "adapter.npz", "--seed", 3)
             adapter = Adapter.load("adapter.npz")
             assert (adapter.name, adapter.for_queries) == (expected.name, True)
             np.testing.assert_allclose(adapter.kept, expected.kept, atol=1e-9)
             np.testing.assert_allclose(adapter.alignment.map, expected.best.map, atol=1e-6)
             assert f"\nThe map is {expected.name!r}, {expected.basis}. It keeps " in out
+
+
+def test_scores_are_brought_back_to_those_of_the_old_model(run):
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(16, 16)))[0]
+    y = rng.normal(size=(4000, 16))
+    y /= np.linalg.norm(y, axis=1, keepdims=True)
+    np.save("old.npy", y)
+    np.save("new.npy", 0.6 * y @ turn + 0.05 * rng.normal(size=y.shape))
+    out = run("fit", "old.npy", "new.npy", "-o", "adapter.npz", "--map", "turn")
+    adapter = Adapter.load("adapter.npz")
+    unseen = rng.normal(size=(200, 16))
+    unseen /= np.linalg.norm(unseen, axis=1, keepdims=True)
+    aligned = adapter.carry(0.6 * unseen @ turn + 0.05 * rng.normal(size=unseen.shape)) @ y.T
+    best = np.argsort(-aligned, axis=1)[:, :10]
+    scores, native = (np.take_along_axis(s, best, axis=1) for s in (aligned, unseen @ y.T))
+    before, after = np.abs(scores - native), np.abs(adapter.recalibrated(scores) - native)
+    assert before.mean() > 0.2
+    assert after.mean() < before.mean() / 4
+    said = re.search(r"they differ by (.*), and recalibrated, .*, by (.*) \(on 400 held-out", out)
+    assert abs(float(said[1]) - before.mean()) < 0.02
+    assert abs(float(said[2]) - after.mean()) < 0.02
+    np.testing.assert_array_equal(np.diff(adapter.knots, axis=1) >= 0, True)
 
 
 def test_fewer_pairs_than_dimensions_are_cautioned_of(run):

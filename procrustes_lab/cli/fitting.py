@@ -1,0 +1,126 @@
+"""Fit the map of two files: chosen on held-out pairs, with what brings its scores back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from procrustes_lab.core.alignment import Alignment
+from procrustes_lab.core.certificate import Certificate, certify
+from procrustes_lab.core.moments import Moments
+from procrustes_lab.core.validate import Embeddings
+from procrustes_lab.files import FileError, Pairs
+from procrustes_lab.search.choose import TRIAL, choose
+from procrustes_lab.search.maps import MAPS, Mapper
+from procrustes_lab.search.migrate import Recalibration
+from procrustes_lab.search.retrieval import search
+from procrustes_lab.search.trial import UNKNOWN, Share
+
+IN_MEMORY = 2**28
+"""Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
+
+SCORED = 1000
+"""Pairs whose scores are recalibrated by, and as many by which that is shown, at the most."""
+
+T = TypeVar("T")
+
+
+class Fitted(NamedTuple):
+    """A map, its name, what it keeps with the interval, the knots of its scores, and all in words.
+
+    Of the knots see `procrustes_lab.search.migrate.Recalibration`.
+    """
+
+    best: Alignment
+    name: str
+    kept: Share
+    knots: NDArray[np.float64]
+    sentences: tuple[str, ...]
+
+
+class Measured(NamedTuple):
+    """All pairs: their certificate, what fits a map to them, and what takes a sample of them."""
+
+    certificate: Certificate
+    fit: Callable[[Mapper], Any]
+    sample: Callable[[], tuple[Embeddings, Embeddings]]
+
+
+def measure(pairs: Pairs, seed: int = 0) -> Measured:
+    """Read all pairs, once; the seed is that of the sample, where they are too many to keep."""
+    width = pairs.new.rows.shape[1] + pairs.old.rows.shape[1]
+    if 8 * pairs.n * width <= IN_MEMORY:
+        x, y = pairs.take(np.arange(pairs.n))
+        _reject_zero(pairs, bool(x.any()), bool(y.any()))
+        return Measured(certify(x, y), lambda mapper: mapper(x, y), lambda: (x, y))
+    bar = progress(pairs.batches(), "measuring", lambda batch: len(batch[0]), pairs.n)
+    with closing(bar) as batches:  # before anything else is printed
+        moments = Moments.from_batches(batches)
+    cross = moments.cross()
+    _reject_zero(pairs, cross.source_energy > 0, cross.target_energy > 0)
+    drawn = np.random.default_rng(seed).choice(pairs.n, min(pairs.n, TRIAL), replace=False)
+    return Measured(
+        certify(moments), lambda mapper: mapper(moments), lambda: pairs.take(np.sort(drawn))
+    )
+
+
+def fit(measured: Measured, name: str, seed: int) -> Fitted:
+    """Return the map of that name, fitted to all pairs; "auto" leaves the name to `choose`."""
+    x, y = measured.sample()
+    kept, how = UNKNOWN, f"The map is {name!r}, as asked for."
+    if name == "auto":
+        choice = choose(x, y, seed=seed)
+        name, kept = choice.name, choice.kept
+        how = f"The map is {name!r}, {choice.basis}. It keeps {kept} of the new model's search."
+    knots, scores = recalibrate(MAPS[name], x, y, seed)
+    return Fitted(measured.fit(MAPS[name]), name, kept, knots, (how, *scores))
+
+
+def recalibrate(
+    mapper: Mapper, x: Embeddings, y: Embeddings, seed: int
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Return the knots from aligned scores to the old model's, and what they do, in a sentence.
+
+    A fifth of the pairs are held out from a map; the scores of their ten best documents through it,
+    and by their own old vectors, give the knots by one half, and by the other half the sentence.
+    """
+    order = np.random.default_rng(seed).permutation(len(x))[:TRIAL]
+    held, rest = np.split(order, [min(len(order) // 5, 2 * SCORED)])
+    if len(held) < 4:
+        return np.empty((2, 0)), []
+    found, aligned = search(mapper(x[rest], y[rest]).query(x[held]), y, min(10, len(y)))
+    native = np.einsum("ikd,id->ik", y[found].astype(float), y[held].astype(float))
+    half = Recalibration.fit(aligned[::2], native[::2])
+    shown = aligned[1::2], half.apply(aligned[1::2])
+    before, after = (np.abs(scores - native[1::2]).mean() for scores in shown)
+    return half.knots, [
+        f"Its ten best scores are {aligned[1::2].mean():.3f} on average where the old model's own "
+        f"are {native[1::2].mean():.3f}; they differ by {before:.3f}, and recalibrated, which is "
+        f"saved with the map, by {after:.3f} (on {len(held) // 2:,} held-out pairs)."
+    ]
+
+
+def _reject_zero(pairs: Pairs, new: bool, old: bool) -> None:
+    for side, nonzero in ((pairs.new, new), (pairs.old, old)):
+        if not nonzero:
+            raise FileError(
+                f"{side.path} has nothing but zeros in the rows that are paired; expected "
+                "embeddings: compute them again"
+            )
+
+
+def progress(
+    items: Iterable[T], verb: str, size: Any, total: int | None = None
+) -> Generator[T, None, None]:
+    """Yield items, with a bar of their sizes on a terminal."""
+    with tqdm(
+        total=total, desc=verb, unit=" rows", unit_scale=True, leave=False, disable=None
+    ) as bar:
+        for item in items:
+            yield item
+            bar.update(size(item))
