@@ -14,9 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from procrustes_lab import files
+from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.validate import Embeddings
-from procrustes_lab.files import Block, FileError, Pairs, Wanted, outputs
+from procrustes_lab.files import Block, FileError, Pairs, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
+from procrustes_lab.files.columns import BY_NAME, wanted_of
 from procrustes_lab.files.formats import check_file
 from procrustes_lab.search.maps import DEFAULT
 
@@ -56,19 +58,6 @@ def _columns_options(command: Any) -> Any:
     ):
         command = option(command)
     return command
-
-
-def _wanted(
-    id_names: tuple[str, ...], vector_names: tuple[str, ...], by: files.By
-) -> tuple[Wanted, Wanted]:
-    """Return what is wanted of the old file and of the new."""
-    for option, names in (("--id", id_names), ("--vector", vector_names)):
-        if len(names) > 2:
-            raise click.UsageError(f"{option} is given {len(names)} times; expected two at most")
-    sides = [
-        Wanted((vector_names or (None,))[side], (id_names or (None,))[side], by) for side in (0, -1)
-    ]
-    return sides[0], sides[1]
 
 
 @click.command("certify")
@@ -160,7 +149,7 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
             "vectors: these are in the old space already"
         )
     dropped = output.suffix.lower() == ".npy"
-    _, wanted = _wanted(**columns)
+    _, wanted = wanted_of(**columns)
     n = with_ids = 0
 
     def moved() -> Iterator[Block]:
@@ -185,7 +174,8 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
 )
 @click.option("--qrels", type=_File, metavar="FILE", help="Which documents answer which query.")
 @click.option("--output", type=_File, default=Path("report.html"), show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what is sampled.")
+@_columns_options
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples.")
 @click.option("--speed", type=_POSITIVE, default=0.0, help="New vectors a second, for the cost.")
 @click.option("--price", type=_POSITIVE, default=0.0, help="Of a million new vectors, likewise.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON, for a program.")
@@ -208,6 +198,7 @@ def report_command(
     as_json: bool,
     fail_on: str,
     keep_notebook: bool,
+    **columns: Any,
 ) -> None:
     """Write a page that says whether the OLD index can be kept for NEW queries.
 
@@ -218,8 +209,10 @@ def report_command(
         raise FileError(f"--fail-on has {unknown[0]!r}; expected some of {', '.join(VERDICTS)}")
     vectors = [path for path in (old, new, *(queries or ())) if path is not None]
     _check_output(output, *vectors, *([qrels] if qrels else []))
-    for path in vectors:
-        check_file(path)
+    for path, side in zip(vectors, (*wanted_of(**columns), BY_NAME, BY_NAME), strict=False):
+        check_file(path, side)
+    if qrels:
+        check_regular(qrels)
     from procrustes_lab.report.write import write_report
 
     report = write_report(
@@ -230,11 +223,12 @@ def report_command(
         speed=speed,
         price=price,
         keep_notebook=keep_notebook,
+        columns=columns,
     )
     if as_json:
         click.echo(json.dumps({**report.facts, "page": str(output)}, indent=1))
     else:
-        click.echo(f"{report.title}\nWrote {output}.")
+        say(f"{report.title}\nWrote {output}.")
     if report.facts["verdict"] in refused:
         click.get_current_context().exit(FAILED)
 
@@ -245,7 +239,7 @@ COMMANDS = (certify_command, fit_command, apply_command, report_command)
 def _read_pairs(
     old: Path, new: Path, id_names: tuple[str, ...], vector_names: tuple[str, ...], by: files.By
 ) -> Pairs:
-    of_old, of_new = _wanted(id_names, vector_names, by)
+    of_old, of_new = wanted_of(id_names, vector_names, by)
     with tqdm(desc="reading", unit=" rows", unit_scale=True, leave=False, disable=None) as bar:
         pairs = files.join(
             files.read(new, bar.update, of_new), files.read(old, bar.update, of_old), by

@@ -127,6 +127,18 @@ BY_NAME = Wanted()
 """All is left to the names of columns."""
 
 
+def wanted_of(
+    id_names: Sequence[str], vector_names: Sequence[str], by: By
+) -> tuple[Wanted, Wanted]:
+    """Return what is wanted of the old file and of the new: one name is of both, two of each."""
+    for option, names in (("--id", id_names), ("--vector", vector_names)):
+        if len(names) > 2:
+            raise FileError(f"{option} is given {len(names)} times; expected two at most")
+    vectors: Sequence[str | None] = vector_names or [None]
+    ids: Sequence[str | None] = id_names or [None]
+    return Wanted(vectors[0], ids[0], by), Wanted(vectors[-1], ids[-1], by)
+
+
 def _only(path: Path, what: str, found: Sequence[str], listing: str, option: str) -> str:
     if len(found) > 1:
         raise FileError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from procrustes_lab.core.alignment import align
 from procrustes_lab.core.certificate import Certificate, certify
 from procrustes_lab.core.learning import empirical_bernstein
 from procrustes_lab.core.sums import Matrix
+from procrustes_lab.files.columns import wanted_of
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.search.retrieval import bootstrap_interval, ranks
 from procrustes_lab.search.spectra import Fitted
@@ -30,15 +32,22 @@ DIAGNOSED = 10_000
 """Pairs that are looked at for the diagnosis, at most: runs of successive ones."""
 
 
-def read(old: str, new: str) -> Pairs:
-    """Join the files of both models.
+def read(
+    old: str,
+    new: str,
+    id_names: Sequence[str] = (),
+    vector_names: Sequence[str] = (),
+    by: files.By = "auto",
+) -> Pairs:
+    """Join the files of both models; for names and `by` see `files.columns.wanted_of`.
 
     Raises
     ------
     ValueError
         If fewer than 20 objects are in both, or if no report can be made of them.
     """
-    pairs = files.join(files.read(new), files.read(old))
+    of_old, of_new = wanted_of(id_names, vector_names, by)
+    pairs = files.join(files.read(new, wanted=of_new), files.read(old, wanted=of_old), by)
     if pairs.n < FEWEST_PAIRS:
         raise ValueError(
             f"{new} and {old} have {pairs.n} objects in common; expected at least {FEWEST_PAIRS} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +47,7 @@ def write_report(
     speed: float = 0.0,
     price: float = 0.0,
     keep_notebook: bool = False,
+    columns: Mapping[str, Any] | None = None,
 ) -> Report:
     """Write the page that says whether the index of `old` can be kept for queries of `new`.
 
@@ -70,6 +72,8 @@ def write_report(
         New vectors a second and the price of a million, for the cost; 0 where not known.
     keep_notebook : bool
         Whether the executed notebook is to stand beside the page, under the same name.
+    columns : mapping, optional
+        ``id_names``, ``vector_names`` and ``by``, see `procrustes_lab.files.columns.wanted_of`.
 
     Returns
     -------
@@ -92,6 +96,8 @@ def write_report(
         files |= {"old_queries": queries[0], "new_queries": queries[1]}
     given = {name: os.path.abspath(path) for name, path in files.items() if path is not None}
     parameters = {**given, "seed": seed, "speed": speed, "price": price}
+    for name, value in (columns or {}).items():
+        parameters[name] = value if isinstance(value, str) else list(value)
     kept = target.with_suffix(".ipynb")
     for path in filter(os.path.exists, given.values()):
         for made in (target, kept) if keep_notebook else (target,):

@@ -471,6 +471,11 @@ CASES = {
         ["certify", "old.npy", ODD],
         r"bad\udcff.parquet has a name that is not UTF-8; rename it",
     ),
+    "a pipe of judgements": (
+        lambda: os.mkfifo("bad.tsv"),
+        ["report", "old.npy", "new.npy", "--queries", "old.npy", "new.npy", "--qrels", "bad.tsv"],
+        "bad.tsv is no regular file; expected one",
+    ),
     "a seed below zero": (
         nothing,
         ["report", "old.npy", "new.npy", "--seed", "-1"],

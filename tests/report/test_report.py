@@ -313,6 +313,17 @@ def test_a_failure_is_one_sentence_and_leaves_an_existing_page_as_it_was(space, 
     assert {path.name for path in tmp_path.iterdir()} == {"old.npy", "new.npy", "report.html"}
 
 
+def test_the_columns_that_are_asked_for_are_joined(tmp_path):
+    x, order = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30)[::-1]
+    np.savez(tmp_path / "old.npz", v=x, number=np.arange(30))
+    np.savez(tmp_path / "new.npz", a=-x, b=x[order], row=order)
+    paths = str(tmp_path / "old.npz"), str(tmp_path / "new.npz")
+    pairs = read(*paths, ["number", "row"], ["v", "b"])
+    assert pairs.by == "id"
+    np.testing.assert_array_equal(*pairs.take(range(30)))
+    assert read(*paths, vector_names=["v", "a"], by="position").by == "position"
+
+
 def test_what_cannot_make_a_report_is_refused_at_once(tmp_path):
     old, new = tmp_path / "old.npy", tmp_path / "new.npy"
     for path in (old, new):
