@@ -237,10 +237,8 @@ def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.
     margins : array_like, shape (n,)
         Of independent queries of the old system, by `margins`.
     distances : array_like, shape (m,)
-        How far independent queries like these are moved, by `distances_from_rays`; they may be
-        others, of which no margin is known.
+        How far independent queries like these, or these, are moved, by `distances_from_rays`.
     confidence : float between 0 and 1
-        That the bound holds.
 
     Returns
     -------
