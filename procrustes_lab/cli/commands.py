@@ -27,7 +27,7 @@ from .fitting import fit, measure, progress
 FAILED = 3
 """Exit code of a report whose verdict is one that `--fail-on` names."""
 
-VERDICTS = ("leave", "optional", "keep", "later", "re-score", "re-embed", "unpaired")
+VERDICTS = ("leave", "optional", "keep", "later", "re-score", "re-embed", "mixed", "unpaired")
 """Words for the report's verdicts: `procrustes_lab.report.verdict.Decision.code`."""
 
 _File = click.Path(path_type=Path)

@@ -32,6 +32,7 @@ _STATE = {
     Decision.KEEP: "go",
     Decision.LATER: "go",
     Decision.EMBED: "stop",
+    Decision.MIXED: "stop",
     Decision.UNPAIRED: "stop",
 }
 

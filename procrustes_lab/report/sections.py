@@ -13,6 +13,10 @@ from .verdict import Decision
 REPORT_MIME = "application/vnd.procrustes-lab.report+json"
 
 
+STOPPED = (Decision.MIXED, Decision.UNPAIRED)
+"""Verdicts on the files, not on the models."""
+
+
 class Facts(dict[str, Any]):
     """The study's numbers for programs; a notebook keeps them as JSON."""
 
@@ -87,9 +91,9 @@ def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     cautions = [
         f"{finding.kind.capitalize()}: see the diagnosis below."
         for finding in study.diagnosis
-        if finding.severity != "note" and verdict.decision != Decision.UNPAIRED
+        if finding.severity != "note" and verdict.decision not in STOPPED
     ]
-    if verdict.decision == Decision.UNPAIRED:
+    if verdict.decision in STOPPED:
         cautions.append("Nothing further down means anything until the rows belong together.")
     if study.pairs.by == "position":
         cautions.append(

@@ -207,9 +207,8 @@ def study(
     diagnosis = diagnose(*pairs.take(diagnosed), seed=seed)
 
     found = {finding.kind: finding for finding in diagnosis}
-    mispaired, shifted, few = (
-        found.get(kind) for kind in ("mispaired rows", "shifted rows", "too few pairs")
-    )
+    kinds = ("mispaired rows", "shifted rows", "two models", "too few pairs")
+    mispaired, shifted, mixed, few = map(found.get, kinds)
     p = mispaired.evidence.get("p", 0.0) if mispaired else 0.0
     noise = ""
     if p > CHANCE and not few:
@@ -222,6 +221,7 @@ def study(
         p=p,
         mispaired=mispaired.evidence["share"] if mispaired else 0.0,
         shifted=sides_named(shifted.sentence) if shifted else "",
+        mixed=sides_named(mixed.sentence) if mixed else "",
         needed=round(few.evidence["needed"]) if few else 0,
         same_vectors=e.same_vectors(gathered),
         featureless=noise,

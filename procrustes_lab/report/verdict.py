@@ -46,6 +46,7 @@ class Decision(StrEnum):
     LATER = "Align now, re-embed later"
     RESCORE = "Search as before, re-score with the new model"
     EMBED = "Re-embed"
+    MIXED = "Two models share a file"
     UNPAIRED = "These rows are not paired"
 
     @property
@@ -56,7 +57,7 @@ class Decision(StrEnum):
     @property
     def code(self) -> str:
         """One word for programs: ``procrustes-lab report --fail-on re-embed,unpaired``."""
-        words = ("leave", "optional", "keep", "later", "re-score", "re-embed", "unpaired")
+        words = ("leave", "optional", "keep", "later", "re-score", "re-embed", "mixed", "unpaired")
         return words[list(Decision).index(self)]
 
 
@@ -83,6 +84,10 @@ _ADVICE = {
     Decision.EMBED: (
         "Embed all documents with the new model before its queries go into service. Until then, "
         "stay with the old model and its index."
+    ),
+    Decision.MIXED: (
+        "Embed the rows that the diagnosis names with the model of the rest, or leave them out, and "
+        "ask again."
     ),
     Decision.UNPAIRED: (
         "Give both files the same ids for the same objects, or bring them into the same order, "
@@ -187,6 +192,8 @@ class Evidence:
         Share of rows that look paired at random.
     shifted : str
         What diagnosis says of rows that belong to a row further on; empty if none do.
+    mixed : str
+        What it says of rows of two models in one file; empty if there are none.
     needed : int
         Pairs without which a map learns only by heart; 0 if there are enough.
     same_vectors : bool
@@ -212,6 +219,7 @@ class Evidence:
     p: float
     mispaired: float
     shifted: str
+    mixed: str
     needed: int
     same_vectors: bool
     featureless: str
@@ -231,6 +239,8 @@ def decide(evidence: Evidence) -> Verdict:
     """
     if reason := _unpaired(evidence):
         return Verdict(Decision.UNPAIRED, reason, "pairing tests")
+    if evidence.mixed:
+        return Verdict(Decision.MIXED, evidence.mixed, "a map for each kind of rows")
     if evidence.p > CHANCE:
         what = (
             f"the {evidence.featureless} vectors cannot be told from noise"

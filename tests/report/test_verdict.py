@@ -14,6 +14,7 @@ GOOD = Evidence(
     p=0.0,
     mispaired=0.0,
     shifted="",
+    mixed="",
     needed=0,
     same_vectors=False,
     featureless="",
@@ -156,6 +157,14 @@ def test_a_pairing_that_says_nothing_comes_before_anything_else(changes, expecte
 def test_shifted_rows_are_not_paired_and_the_reason_is_the_diagnosis():
     verdict = decide(replace(GOOD, shifted="All rows are 3 further down."))
     assert verdict == (Decision.UNPAIRED, "All rows are 3 further down.", "pairing tests")
+
+
+def test_two_models_in_a_file_come_before_anything_that_is_measured():
+    for search in (None, searched(0.3, 0.5, 0.5)):
+        verdict = decide(replace(GOOD, mixed="600 rows look like others.", search=search))
+        assert verdict.decision == Decision.MIXED
+        assert verdict.reason == "600 rows look like others."
+    assert decision(mixed="600 rows.", shifted="All rows are off.") == Decision.UNPAIRED
 
 
 def test_half_shuffled_rows_of_a_strong_pair_are_told_from_a_weak_pair():
