@@ -86,8 +86,8 @@ _ADVICE = {
         "stay with the old model and its index."
     ),
     Decision.MIXED: (
-        "Embed the rows that the diagnosis names with the model of the rest, or leave them out, and "
-        "ask again."
+        "Embed the rows that the diagnosis names with the model of the rest, or leave them out, "
+        "and ask again."
     ),
     Decision.UNPAIRED: (
         "Give both files the same ids for the same objects, or bring them into the same order, "
