@@ -56,7 +56,7 @@ STATEMENTS = {
     "T7-spread-least": "c ≤ R F²",
     "T7-spread-most": "(1 − c) / R ≤ 1 − F²",
     "T7-T1": "p̂² ≤ 2 √(d (1 − c))",
-    "T10": "2 − 2 cos(φ / 2^¾) ≤ p̂²,  c = cos φ",
+    "T10": "2√(1 + c) − 2√(2c) ≤ p̂²",
 }
 """Every inequality, left side ≤ right side; c is CKA, F the normalised Bures similarity, R the
 geometric mean of the participation ratios, p̂ the distance once both Gram matrices have norm 1."""
@@ -214,7 +214,7 @@ def similarities(A: Array, Y: Array, G: Array, H: Array, sigma: Array) -> dict:
         "T7-spread-least": (c, R * F**2),
         "T7-spread-most": (lacking_c / R, lacking_F2),
         "T7-T1": (p2, 2 * np.sqrt(d * lacking_c)),
-        "T10": (4 * np.sin(np.arcsin(np.sqrt(np.minimum(lacking_c / 2, 1))) / 2**0.75) ** 2, p2),
+        "T10": (2 * lacking_c / (np.sqrt(1 + c) + np.sqrt(2 * c)), p2),
     }
     return {name: (left * proper, right * proper) for name, (left, right) in found.items()}
 
