@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .page import Html, card, items, table, words
@@ -17,11 +18,14 @@ STOPPED = (Decision.MIXED, Decision.UNPAIRED)
 """Verdicts on the files, not on the models."""
 
 
-class Facts(dict[str, Any]):
-    """The study's numbers for programs; a notebook keeps them as JSON."""
+@dataclass(frozen=True)
+class Facts:
+    """The study's numbers for programs; a notebook keeps them as JSON, and shows the verdict."""
+
+    found: dict[str, Any]
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, Any]:
-        return {REPORT_MIME: dict(self), "text/plain": repr(self["verdict"])}
+        return {REPORT_MIME: self.found, "text/plain": repr(self.found["verdict"])}
 
 
 def facts(study: Study) -> Facts:
