@@ -31,6 +31,9 @@ TRIAL = 10_000
 HELD_OUT = 1000
 """How many pairs choose, and how many others grade, at the most: a fifth of the pairs each."""
 
+INDEX = 4000
+"""How many of the pairs that were fitted are searched beside the held-out ones, at the most."""
+
 FOLDS = 5
 """Where fewer than `HELD_OUT` are left, each chooses once, among what the other parts fitted."""
 
@@ -333,7 +336,7 @@ def _checked(
 
 
 def _trial(x: Embeddings, y: Embeddings, asked: Indices, others: Indices) -> Trial:
-    rows = np.concatenate([asked, others])
+    rows = np.concatenate([asked, others[:INDEX]])
     return Trial(x[rows], y[rows], np.arange(len(asked)))
 
 
