@@ -21,11 +21,23 @@ CLUSTERS = 8
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """Documents carried to the source space, of unit length; queries stay as they are."""
+    """Documents carried to the source space, of unit length; queries stay as they are.
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (d_y, d_x)
+    target_mean, source_mean : ndarray, shapes (d_y,) and (d_x,)
+    keep_mean : bool
+        How a carried vector gets unit length: by a stretch of its deviation from the source's mean
+        (`on_the_sphere`), or of the whole. The whole is too long a stretch where the source is a
+        cone: all scores rise together, and beside documents of the new model's own the carried ones
+        win every race.
+    """
 
     matrix: Matrix
     target_mean: Matrix
     source_mean: Matrix
+    keep_mean: bool = True
 
     def query(self, Z: ArrayLike) -> Matrix:
         """Leave the source's vectors as they are."""
@@ -33,8 +45,10 @@ class Carried:
 
     def index(self, Y: ArrayLike) -> Matrix:
         """Carry documents, shape (n, d_y): (Y − target mean) M + source mean, to unit length."""
-        moved = (np.asarray(Y, float) - self.target_mean) @ self.matrix + self.source_mean
-        return unit_rows(moved)
+        rest = (np.asarray(Y, float) - self.target_mean) @ self.matrix
+        if self.keep_mean:
+            return on_the_sphere(rest, self.source_mean)
+        return unit_rows(rest + self.source_mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +101,14 @@ class Csls:
         return np.hstack([y, -scores.mean(axis=1, keepdims=True) / 2])
 
 
-def carried(fit: Callable[[Spectra], Alignment]) -> Callable[[Spectra], Carried]:
+def carried(
+    fit: Callable[[Spectra], Alignment], *, keep_mean: bool = True
+) -> Callable[[Spectra], Carried]:
     """Carry the documents by the way back, to unit length, and leave the queries alone.
 
     The way back is the map's transpose about the means, stretched to come nearest to the sources.
     The scores are the same but for the documents' lengths: an index of vectors that were carried
-    and normalised ranks by the angle.
+    and normalised ranks by the angle. For `keep_mean` see `Carried`.
     """
 
     def carry(pairs: Spectra) -> Carried:
@@ -105,7 +121,7 @@ def carried(fit: Callable[[Spectra], Alignment]) -> Callable[[Spectra], Carried]
         spread = float(np.vdot(W, W @ yy))
         stretch = float(np.vdot(W, xy)) / spread if spread else 0.0
         ratio = moments.source_scale / moments.target_scale
-        return Carried(W.T * (stretch * ratio), mean_y, mean_x)
+        return Carried(W.T * (stretch * ratio), mean_y, mean_x, keep_mean)
 
     return carry
 
@@ -156,6 +172,27 @@ def csls(pairs: Spectra) -> Csls:
     x, _ = pairs.pairs()
     fitted = align(pairs.moments)
     return Csls(fitted, fitted.query(x))
+
+
+def on_the_sphere(rest: Matrix, mean: Matrix) -> Matrix:
+    """Return mean + t·rest, row by row, with the t ≥ 0 that makes the length 1.
+
+    So a carried document lies where documents of the source lie: at unit length, around their mean.
+
+    Parameters
+    ----------
+    rest : ndarray, shape (n, d)
+        Deviations from the mean; of a row of zeros the mean remains.
+    mean : ndarray, shape (d,)
+        Of vectors of unit length, so shorter than 1; else whole rows get unit length.
+    """
+    free = 1 - float(mean @ mean)
+    if free <= 0:
+        return unit_rows(rest + mean)
+    directions = unit_rows(rest)
+    along = directions @ mean
+    lengths = np.sqrt(along**2 + free) - along
+    return np.asarray(mean + lengths[:, np.newaxis] * directions)
 
 
 def unit_rows(rows: Matrix) -> Matrix:

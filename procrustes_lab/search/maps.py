@@ -163,11 +163,14 @@ MAPS: dict[str, Mapper] = {
     "least squares": Mapper(least_squares, "any linear map to the target"),
     "ridge on documents": Mapper(ridge_on_documents, "documents regressed on, by its adjoint"),
     "ridge on documents, carried": Mapper(
-        carried(ridge_on_documents), "the same, the index rewritten"
+        carried(ridge_on_documents, keep_mean=False), "documents regressed on, of unit length"
+    ),
+    "ridge on documents, mean kept": Mapper(
+        carried(ridge_on_documents), "the same, their deviations stretched to unit length"
     ),
     **{
-        f"target centred, whitened {beta:g}, carried": Mapper(
-            carried(whitened(0.0, beta, center="target")), "the same, the index rewritten"
+        f"target centred, whitened {beta:g}, mean kept": Mapper(
+            carried(whitened(0.0, beta, center="target")), "carried back, deviations stretched"
         )
         for beta in WHITENINGS[1::2]
     },

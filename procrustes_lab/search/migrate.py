@@ -95,14 +95,14 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
 def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> Matrix:
     """Mix an index of documents that were embedded again and documents that were carried over.
 
-    Both kinds get unit length, so that a cosine is a cosine: a carried vector that kept its own
-    length, which shrinks or grows with the map, would be out of the race or win it.
+    Both kinds should have unit length and lie around one mean, so that a cosine is a cosine. Carry
+    with ``MAPS["ridge on documents, mean kept"](X, Y).index(Y)``: vectors stretched as a whole, or
+    as the map leaves them, win or lose every race where the new model is a cone.
 
     Parameters
     ----------
     carried : array_like, shape (n, d)
-        All documents, carried to the new model's space: ``alignment.inverse().apply(Y)`` of a turn,
-        or what ``MAPS["ridge on documents, carried"](X, Y).index(Y)`` makes of them.
+        All documents, carried to the new model's space.
     embedded : array_like, shape (n, d)
         The new model's own vectors; only the rows that are done are looked at.
     done : array_like of bool, shape (n,)

@@ -7,6 +7,7 @@ from scipy.stats import ortho_group
 from sklearn.linear_model import LinearRegression, Ridge
 
 import procrustes_lab as pl
+from procrustes_lab.search.beyond import on_the_sphere
 from procrustes_lab.search.maps import DEFAULT, MAPS, RANK, indexed
 from procrustes_lab.search.retrieval import search
 from procrustes_lab.search.spectra import Spectra
@@ -129,6 +130,7 @@ def test_one_map_a_cluster_finds_two_turns():
     assert np.abs(MAPS["turn"](X, Y).query(X) - Y).max() > 1
 
 
+@pytest.mark.filterwarnings("ignore:.*optimization hasn't converged")
 def test_a_small_network_learns_what_is_not_linear():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((2000, 3))
@@ -152,3 +154,34 @@ def test_moments_are_not_enough_for_maps_of_more_than_a_matrix():
         MAPS["CSLS"](pl.Moments.from_arrays(*some_pairs()))
     with pytest.raises(TypeError, match="missing"):
         Spectra.of(some_pairs()[0])
+
+
+def test_carried_documents_have_unit_length_around_the_mean_of_the_source():
+    X, Y = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in some_pairs(noise=0.1))
+    moved = MAPS["ridge on documents, mean kept"](X, Y).index(Y)
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1)
+    strength = 1e-3 * np.trace(np.cov(Y.T, ddof=0)) * len(Y) / Y.shape[1]
+    rest = Ridge(alpha=strength).fit(Y, X).predict(Y) - X.mean(axis=0)
+    angles = np.vecdot(moved - X.mean(axis=0), rest) / np.linalg.norm(rest, axis=1)
+    # No turn of the deviation, only a stretch.
+    np.testing.assert_allclose(
+        angles / np.linalg.norm(moved - X.mean(axis=0), axis=1), 1, atol=1e-9
+    )
+    long = on_the_sphere(np.eye(3), np.array([2.0, 0.0, 0.0]))
+    np.testing.assert_allclose(np.linalg.norm(long, axis=1), 1)
+
+
+def test_in_a_cone_stretching_the_whole_lifts_every_score_and_the_deviation_none():
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((3000, 12))
+    cone = np.concatenate([np.full((3000, 1), 8.0), Z], axis=1)
+    X = cone / np.linalg.norm(cone, axis=1, keepdims=True)
+    Y = Z + 1.5 * rng.standard_normal(Z.shape)
+    native = X @ X[:200].T
+    excess = {
+        name: (MAPS[f"ridge on documents, {name}"](X, Y).index(Y) @ X[:200].T).mean()
+        - native.mean()
+        for name in ("carried", "mean kept")
+    }
+    assert excess["carried"] > native.std() / 3
+    assert abs(excess["mean kept"]) < excess["carried"] / 4

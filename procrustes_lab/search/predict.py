@@ -1,0 +1,77 @@
+"""How much whitening two views ask for, by the theory of recognising one object in both.
+
+If both views of an object are jointly Gaussian, the log-likelihood ratio of "the same object"
+against "any two" is, up to terms of one side alone, a bilinear form that weighs the i-th canonical
+direction, with correlation ρ_i, by ρ_i/(1 − ρ_i²): probabilistic linear discriminant analysis
+(Ioffe, 2006, doi:10.1007/11744085_41). In coordinates of variance λ_i that is the weight
+ρ_i/(1 − ρ_i²)/λ_i. Whitening weighs them by λ_i^(−2β). So where ρ/(1 − ρ²) grows as λ^s, the theory
+asks for β = (1 − s)/2:
+
+- noise of one size in all directions makes ρ/(1 − ρ²) grow as λ at least, and β is 0 or below:
+  the turn is right;
+- noise that is everywhere the same share of the signal makes ρ constant, and β is ½: CCA is right.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from procrustes_lab.core.alignment import align
+from procrustes_lab.core.sums import Matrix
+from procrustes_lab.core.validate import as_pairs
+
+LEAST = 0.05
+"""Correlation below which a direction says nothing that chance would not."""
+
+
+class Predicted(NamedTuple):
+    """The exponent that the theory asks for, and what it was read from.
+
+    Attributes
+    ----------
+    beta : float
+        (1 − s)/2; NaN if fewer than two directions correlate.
+    variances, correlations : ndarray, shape (d_y,)
+        Of held-out pairs along the principal directions of the target, the strongest first, after
+        the centred turn; the variance is the geometric mean of both sides'.
+    """
+
+    beta: float
+    variances: Matrix
+    correlations: Matrix
+
+
+def predicted_whitening(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Predicted:
+    """Predict β from how the correlation of both views falls with the variance.
+
+    Turn and directions are fitted on seven tenths of the pairs, correlations read from the others.
+    s is the slope of log ρ/(1 − ρ²) on log λ, each direction weighed by the information
+    −½ log(1 − ρ²) that it gives.
+
+    Parameters
+    ----------
+    X, Y : array_like, shapes (n, d_x) and (n, d_y)
+        Row i of both is the same object.
+    seed : int
+        Draws which pairs fit.
+    """
+    x, y = as_pairs(X, Y)
+    order = np.random.default_rng(seed).permutation(len(x))
+    fitted, held_out = np.split(order, [7 * len(x) // 10])
+    turn = align(x[fitted], y[fitted], center=True)
+    rest = y[fitted] - turn.target_mean
+    _, directions = np.linalg.eigh(rest.T @ rest)
+    a = turn.query(x[held_out]) @ directions[:, ::-1]
+    b = (y[held_out] - turn.target_mean) @ directions[:, ::-1]
+    variances = np.sqrt(np.mean(a**2, axis=0) * np.mean(b**2, axis=0))
+    tiny = np.finfo(float).tiny
+    correlations = np.clip(np.mean(a * b, axis=0) / np.maximum(variances, tiny), -1.0, 1 - 1e-9)
+    used = (correlations > LEAST) & (variances > 1e-12 * variances.max())
+    if np.count_nonzero(used) < 2:
+        return Predicted(np.nan, variances, correlations)
+    rho, log = correlations[used], np.log(variances[used])
+    slope = np.polyfit(log, np.log(rho / (1 - rho**2)), 1, w=np.sqrt(-np.log(1 - rho**2) / 2))[0]
+    return Predicted(float(1 - slope) / 2, variances, correlations)
