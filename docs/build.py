@@ -167,8 +167,10 @@ def filled(text: str, notebooks: Notebooks) -> str:
             return facts[key]
         if key in procrustes_lab.__all__:
             return f"[`{key}`](api/{key}.md)"
-        name = next((name for name in notebooks if name.startswith(f"{key}_")), None)
-        return f"[{title(notebooks[name])}](notebooks/{name}.ipynb)" if name else "–"
+        names = [name for name in notebooks if name.startswith(f"{key}_")]
+        if len(names) != 1:
+            raise LookupError(f"{key} is no public name, and of the notebooks it is {names}")
+        return f"[{title(notebooks[names[0]])}](notebooks/{names[0]}.ipynb)"
 
     return re.sub(r"\{\{ (\w+) \}\}", fill, text)
 
