@@ -169,8 +169,9 @@ MAPS: dict[str, Mapper] = {
         carried(ridge_on_documents), "the same, their deviations stretched to unit length"
     ),
     **{
-        f"target centred, whitened {beta:g}, mean kept": Mapper(
-            carried(whitened(0.0, beta, center="target")), "carried back, deviations stretched"
+        f"target centred, whitened {beta:g}, carried": Mapper(
+            carried(whitened(0.0, beta, center="target"), keep_mean=False),
+            "carried back, of unit length",
         )
         for beta in WHITENINGS[1::2]
     },
