@@ -30,12 +30,12 @@ OTHER_PARAMETERS = {
         "iterations": 30,
     },
     "06_partial_upgrades": {"seed": 7, "held_out": 600, "dimension": 256, "smaller": 128},
-    "07_mixed_modality": {
+    "06_search_text_and_images": {
         "seed": 7,
-        "held_out": 600,
-        "temperature": 0.01,
-        "steps": 200,
-        "sweep_steps": 100,
+        "held_out": 800,
+        "draws": 12,
+        "steps": 150,
+        "temperatures": [0.01, 0.1],
     },
     "08_count_the_pairs": {
         "seed": 7,
@@ -90,6 +90,7 @@ OTHER_PARAMETERS = {
 SHARED = ROOT.parent / "shared" / "data"
 WITH_DATA = {
     "11_see_both_sides": {"data": "scifact", "data_home": str(SHARED)},
+    "06_search_text_and_images": {"data": "clip", "data_home": str(SHARED)},
     "05_survive_a_retraining": {"data": "movielens", "data_home": str(SHARED)},
 }
 DATA = ("movielens", "scifact", "clip")

@@ -40,9 +40,6 @@ HIDDEN = 256
 BATCH = 256
 LEARNING_RATE = 2e-3
 
-GAP_EVERY = 20
-"""After how many steps the modality gap is written down."""
-
 
 @dataclass(frozen=True)
 class Glyphs:
@@ -105,13 +102,6 @@ def glyphs(font: Folder = FONT) -> Glyphs:
     return Glyphs("".join(drawn.values()), tuple(map(unicodedata.name, drawn.values())), images)
 
 
-def drop_word(name: str, rng: np.random.Generator) -> str:
-    """Leave out one word, each as likely as the other."""
-    words = name.split()
-    del words[rng.integers(len(words))]
-    return " ".join(words)
-
-
 def modality_gap(images: Matrix, texts: Matrix) -> float:
     """Return the distance between the mean image vector and the mean text vector.
 
@@ -140,15 +130,12 @@ class Towers:
         Of the pictures trained on; subtracted from every picture.
     rarity : ndarray, shape (1024,)
         Weight of each text feature: its inverse document frequency.
-    gaps : ndarray
-        The modality gap of the pairs trained on, before training and after every 20 steps.
     """
 
     image: Layers
     text: Layers
     mean_image: Matrix
     rarity: Matrix
-    gaps: Matrix
 
     def encode_images(self, images: NDArray[np.uint8]) -> Matrix:
         """Return one unit row per picture."""
@@ -238,15 +225,15 @@ def train(
 
     code = Path(__file__).read_bytes(), np.__version__, version("autograd")
     recipe = code, images.tobytes(), names, temperature, steps, seed, dimension
-    with np.load(io.BytesIO(cached("towers", recipe, make, data_home))) as file:
-        a, b, c, d, e, f, g, h, mean_image, rarity, gaps = file.values()
-    return Towers((a, b, c, d), (e, f, g, h), mean_image, rarity, gaps)
+    with np.load(io.BytesIO(cached("glyph-towers", recipe, make, data_home))) as file:
+        a, b, c, d, e, f, g, h, mean_image, rarity = file.values()
+    return Towers((a, b, c, d), (e, f, g, h), mean_image, rarity)
 
 
 def _train(
     pixels: Matrix, counts: Matrix, temperature: float, steps: int, seed: int, dimension: int
 ) -> list[Matrix]:
-    """Return the weights of both towers, the mean image, the rarities, and the gaps."""
+    """Return the weights of both towers, the mean image and the rarities."""
     rng = np.random.default_rng(seed)
     mean_image = pixels.mean(axis=0)
     rarity = np.log(len(counts) / (1 + np.count_nonzero(counts, axis=0))) + 1
@@ -254,16 +241,13 @@ def _train(
     weights = [*_first_weights(rng, images.shape[1], dimension)]
     weights += _first_weights(rng, texts.shape[1], dimension)
 
-    def encode(weights: Sequence[Matrix], rows: slice | NDArray[np.int64]) -> tuple[Matrix, Matrix]:
-        return _tower(weights[:4], images[rows]), _tower(weights[4:], texts[rows])
-
     def loss(weights: Sequence[Matrix], rows: NDArray[np.int64]) -> Matrix:
-        return info_nce(*encode(weights, rows), temperature)
+        sides = _tower(weights[:4], images[rows]), _tower(weights[4:], texts[rows])
+        return info_nce(*sides, temperature)
 
     gradient = autograd.grad(loss)
     means = [np.zeros_like(w) for w in weights]
     squares = [np.zeros_like(w) for w in weights]
-    gaps = [modality_gap(*encode(weights, slice(None)))]
     with threadpool_limits(1):  # the same digits, whatever the number of cores
         for step in range(1, steps + 1):
             slopes = gradient(weights, rng.choice(len(images), BATCH, replace=False))
@@ -272,9 +256,7 @@ def _train(
                 square += 0.001 * (slope**2 - square)
                 length = np.sqrt(square / (1 - 0.999**step)) + 1e-8
                 w -= LEARNING_RATE * mean / (1 - 0.9**step) / length
-            if step % GAP_EVERY == 0:
-                gaps.append(modality_gap(*encode(weights, slice(None))))
-    return [*weights, mean_image, rarity, np.array(gaps)]
+    return [*weights, mean_image, rarity]
 
 
 def _first_weights(rng: np.random.Generator, inputs: int, outputs: int) -> Layers:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.moments import Moments
+from procrustes_lab.core.polar import svd
 from procrustes_lab.core.sums import Matrix
 
 from .beyond import CLUSTERS, carried, csls, one_map_a_cluster, residual_network
@@ -85,7 +86,7 @@ def whitened(source: float, target: float, *, center: Center = None) -> Linear:
         about = pairs.centred if center else pairs
         (values_x, vectors_x), (values_y, vectors_y) = about.source, about.target
         left, right = values_x[:, np.newaxis] ** -source, values_y**-target
-        U, _, Vt = np.linalg.svd(left * about.cross * right, full_matrices=False)
+        U, _, Vt = svd(left * about.cross * right)
         W = vectors_x @ (left * (U @ Vt) * right) @ vectors_y.T
         return pairs.alignment(W, center=center, whiten=source if source == target else 0.0)
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.moments import Moments
-from procrustes_lab.core.validate import as_pairs
+from procrustes_lab.core.validate import Embeddings, as_pairs
 
 SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Strengths λ that are tried, as shares of the largest singular value of the cross-moment."""
@@ -66,10 +66,11 @@ def shrink(
         As of `align`.
     """
     x, y = as_pairs(X, Y)
+    whole, wanted = Moments.from_arrays(x, y), toward
+    x, y, toward = _in_their_span(x, y, toward.map if isinstance(toward, Alignment) else toward)
     order = np.random.default_rng(seed).permutation(len(x))
     rows = np.array_split(order, min(folds, len(x)))
     parts = [Moments.from_arrays(x[part], y[part]) for part in rows]
-    whole = sum(parts[1:], parts[0])
     strengths = sorted(shares, reverse=True)
     errors = dict.fromkeys(strengths, 0.0 if len(parts) > 1 else np.nan)
     for i, held_out in enumerate(rows if len(parts) > 1 else []):
@@ -79,4 +80,21 @@ def shrink(
             moved = align(fitted, center=center, toward=(toward, share)).apply(x[held_out])
             errors[share] += float(np.sum((moved - y[held_out]) ** 2)) / len(x)
     best = min(strengths, key=lambda share: errors[share]) if len(parts) > 1 else strengths[0]
-    return Shrunk(align(whole, center=center, toward=(toward, best)), best, errors)
+    return Shrunk(align(whole, center=center, toward=(wanted, best)), best, errors)
+
+
+def _in_their_span(
+    x: Embeddings, y: Embeddings, toward: ArrayLike
+) -> tuple[Embeddings, Embeddings, ArrayLike]:
+    """Write few pairs by coordinates of the space that they span: the same errors for less.
+
+    With W₀ applied to the source the map to shrink to is I, and the cross-moment of some of the
+    pairs vanishes outside the span of all of them. There the fitted map is I, and no pair is there.
+    """
+    W0 = np.asarray(toward)
+    n, d = y.shape
+    if W0.shape != (d, d) or x.shape[1] != d or 2 * n >= d:
+        return x, y, toward
+    carried = x @ W0
+    basis, _ = np.linalg.qr(np.concatenate([carried, y]).T)
+    return carried @ basis, y @ basis, np.eye(2 * n)

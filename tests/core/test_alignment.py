@@ -594,6 +594,21 @@ def test_float32_is_shrunk_alike():
         assert narrow.toward == 0.1
 
 
+def test_where_divide_and_conquer_gives_up_qr_iteration_goes_on(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((2, 5, 12))
+    expected = pl.align(X, Y, toward=(np.eye(12), 0.1))
+
+    def gives_up(*args, **options):
+        if options.get("compute_uv", True):
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return scipy.linalg.svdvals(*args)
+
+    monkeypatch.setattr(np.linalg, "svd", gives_up)
+    found = pl.align(X, Y, toward=(np.eye(12), 0.1))
+    np.testing.assert_allclose(found.map, expected.map, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("toward", "message"),
     [

@@ -1,13 +1,12 @@
 import math
 import unicodedata
-from collections import Counter
 
 import autograd
 import numpy as np
 import pytest
 
 from procrustes_lab.data import glyphs
-from procrustes_lab.data.glyphs import drop_word, info_nce, modality_gap, train
+from procrustes_lab.data.glyphs import info_nce, modality_gap, train
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +61,6 @@ def test_another_font_can_be_read_and_a_missing_one_cannot(data):
     assert drawn[0] < drawn[1]
     with pytest.raises(OSError, match="cannot open resource"):
         glyphs.glyphs(glyphs.FONT.with_name("absent.ttf"))
-
-
-def test_one_word_is_dropped_each_as_likely_as_the_other():
-    rng = np.random.default_rng(3)
-    kept = Counter(drop_word("GREEK SMALL ALPHA", rng) for _ in range(3000))
-    assert set(kept) == {"SMALL ALPHA", "GREEK ALPHA", "GREEK SMALL"}
-    assert max(abs(count - 1000) for count in kept.values()) < 5 * math.sqrt(3000 * 2 / 9)
 
 
 def test_gap_is_the_distance_of_the_means():
@@ -137,8 +129,6 @@ def test_training_teaches_which_belong_together(data, home):
         for side in vectors:
             assert side.shape == (300, 16)
             np.testing.assert_allclose(np.linalg.norm(side, axis=1), 1, rtol=0, atol=1e-9)
-        assert towers.gaps[-1] == pytest.approx(modality_gap(*vectors), abs=1e-12)
-        assert len(towers.gaps) == 1 + steps // glyphs.GAP_EVERY
     # Training pairs only: from near chance, log 300 = 5.7, to half of it and less.
     assert losses[0] > 5 > math.log(300) / 2 > losses[1]
 

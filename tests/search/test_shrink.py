@@ -37,16 +37,22 @@ def test_the_chosen_share_is_nearly_the_best_on_unseen_pairs():
         assert unseen(chosen.share) <= 1.03 * min(map(unseen, SHARES))
 
 
-def test_errors_are_of_held_out_pairs():
-    X, Y = towers(12)
-    result = shrink(X, Y, np.eye(40), shares=(0.1,), folds=12)
-    rows = range(12)
-    errors = []
-    for i in rows:
-        others = [j for j in rows if j != i]
-        fitted = pl.align(X[others], Y[others], center=True, toward=(np.eye(40), 0.1))
-        errors.append(np.sum((fitted.apply(X[i]) - Y[i]) ** 2))
-    assert result.errors[0.1] == pytest.approx(np.mean(errors))
+@pytest.mark.parametrize("n", [12, 30])  # they span a part of the space, or all of it
+def test_errors_are_of_held_out_pairs(n):
+    X, Y = towers(n)
+    W0 = ortho_group.rvs(40, random_state=1)
+    X = X @ W0.T
+    result = shrink(X, Y, W0, shares=(0.1, 3.0), folds=n)
+    rows = range(n)
+    for share, error in result.errors.items():
+        errors = []
+        for i in rows:
+            others = [j for j in rows if j != i]
+            fitted = pl.align(X[others], Y[others], center=True, toward=(W0, share))
+            errors.append(np.sum((fitted.apply(X[i]) - Y[i]) ** 2))
+        assert error == pytest.approx(np.mean(errors), rel=1e-9)
+    expected = pl.align(X, Y, center=True, toward=(W0, result.share))
+    np.testing.assert_array_equal(result.best.map, expected.map)
 
 
 def test_one_pair_stays_with_the_map_one_has():
