@@ -29,7 +29,7 @@ OTHER_PARAMETERS = {
         "factors": 16,
         "iterations": 30,
     },
-    "06_partial_upgrades": {"seed": 7, "held_out": 600, "dimension": 256, "smaller": 128},
+    "04_choose_the_map": {"seed": 7, "objects": 1700, "held_out": 400},
     "06_search_text_and_images": {
         "seed": 7,
         "held_out": 800,
@@ -58,7 +58,6 @@ OTHER_PARAMETERS = {
         "block": 3000,
         "small": 35,
     },
-    "11_choose_the_map": {"seed": 7, "held_out": 700, "dimension": 96},
     "10_derive_and_attain_the_bound": {
         "seed": 7,
         "dimension": 96,
@@ -89,6 +88,7 @@ OTHER_PARAMETERS = {
 # table made of it has the data's name in its own, and is shown by the notebook as committed.
 SHARED = ROOT.parent / "shared" / "data"
 WITH_DATA = {
+    "04_choose_the_map": {"data": "scifact", "data_home": str(SHARED)},
     "11_see_both_sides": {"data": "scifact", "data_home": str(SHARED)},
     "06_search_text_and_images": {"data": "clip", "data_home": str(SHARED)},
     "05_survive_a_retraining": {"data": "movielens", "data_home": str(SHARED)},
