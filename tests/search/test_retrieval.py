@@ -160,3 +160,13 @@ def test_bad_cutoffs_are_refused(metric):
         metric([1, 2], 0)
     with pytest.raises(TypeError):
         metric([1, 2], 2.5)
+
+
+def test_bootstrap_interval_covers_the_mean():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        values = rng.exponential(size=200)
+        low, high = retrieval.bootstrap_interval(values, rng, draws=300)
+        covered += low <= 1.0 <= high
+    assert 0.90 <= covered / 400 <= 0.98
