@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from procrustes_lab.search.retrieval import mean_reciprocal_rank, ndcg_at, ranks, recall_at, search
+from procrustes_lab.search.retrieval import (
+    bootstrap_interval,
+    mean_reciprocal_rank,
+    ndcg_at,
+    ranks,
+    recall_at,
+    search,
+)
 
 
 @st.composite
@@ -167,6 +174,6 @@ def test_bootstrap_interval_covers_the_mean():
     covered = 0
     for _ in range(400):
         values = rng.exponential(size=200)
-        low, high = retrieval.bootstrap_interval(values, rng, draws=300)
+        low, high = bootstrap_interval(values, rng, draws=300)
         covered += low <= 1.0 <= high
     assert 0.90 <= covered / 400 <= 0.98
