@@ -22,6 +22,7 @@ FIGURES = sorted((ROOT / "figures").glob("*.*"))
 OTHER_PARAMETERS = {
     "01_align_two_models": {"seed": 7, "held_out": 600, "old": "use"},
     "11_see_both_sides": {"seed": 7, "random_pairs": 1700, "largest": 9, "dimension": 96},
+    "03_upgrade_the_query_encoder": {"seed": 7, "held_out": 500, "pairs": 1200},
     "05_survive_a_retraining": {
         "seed": 7,
         "versions": 3,
@@ -44,13 +45,7 @@ OTHER_PARAMETERS = {
         "target": 0.08,
         "small_draws": 800,
     },
-    "08_failure_modes": {
-        "seed": 7,
-        "dimension": 128,
-        "objects": 2000,
-        "draws": 10,
-        "shuffles": 299,
-    },
+    "07_know_when_not_to": {"seed": 7, "objects": 900, "draws": 6, "shuffles": 199},
     "09_align_what_does_not_fit": {
         "seed": 7,
         "objects": 30_500,
@@ -89,6 +84,7 @@ OTHER_PARAMETERS = {
 SHARED = ROOT.parent / "shared" / "data"
 WITH_DATA = {
     "04_choose_the_map": {"data": "scifact", "data_home": str(SHARED)},
+    "03_upgrade_the_query_encoder": {"data": "scifact", "data_home": str(SHARED)},
     "11_see_both_sides": {"data": "scifact", "data_home": str(SHARED)},
     "06_search_text_and_images": {"data": "clip", "data_home": str(SHARED)},
     "05_survive_a_retraining": {"data": "movielens", "data_home": str(SHARED)},
