@@ -185,6 +185,25 @@ def test_with_the_real_data_it_gives_the_committed_figures(name, tmp_path):
 
 
 @every_notebook
+def test_it_is_a_talk_of_bounded_length_with_long_cells_folded(path):
+    cells = nbformat.read(path, as_version=4).cells
+    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    proofs = path.stem >= "10"
+    assert len(cells) <= 35
+    assert sum(len(text.split()) for text in prose) <= (2000 if proofs else 1500)
+    long = [c for c in cells if c.cell_type == "code" and len(c.source.splitlines()) > 15]
+    assert sum("hide-input" not in cell.metadata.get("tags", []) for cell in long) <= 6
+
+
+@every_notebook
+def test_no_table_is_a_line_of_dashes(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            for line in output.get("data", {}).get("text/markdown", "").splitlines():
+                assert not re.match(r"\s*:?-{3,}:? \|", line)
+
+
+@every_notebook
 def test_prose_holds_few_numbers(path):
     notebook = nbformat.read(path, as_version=4)
     prose = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")

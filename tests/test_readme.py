@@ -1,4 +1,4 @@
-"""The README: its code runs, and its links lead somewhere."""
+"""The README and the page on keeping an index: their code runs, and links lead somewhere."""
 
 import re
 import sys
@@ -10,6 +10,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEEP = (ROOT / "docs" / "keep_the_index.md").read_text(encoding="utf-8")
 
 
 class StandInModel:
@@ -26,16 +27,33 @@ class StandInModel:
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_its_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
+def run_blocks(page):
+    """Execute the Python of a page from top to bottom, and return what it has defined."""
+    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    assert blocks
+    namespace = {"__name__": "page"}
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"block {number}", "exec"), namespace)
+    return namespace
+
+
+def test_its_ten_lines_find_the_right_documents(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    old = rng.normal(size=(300, 16))
+    old = (old / np.linalg.norm(old, axis=1, keepdims=True)).astype(np.float32)
+    new = (old @ np.linalg.qr(rng.normal(size=(16, 16)))[0]).astype(np.float32)
+    for name, rows in (("old", old), ("new", new), ("new_queries", new[[3, 40]])):
+        np.save(f"{name}.npy", rows)
+    assert run_blocks(README)["rows"][:, 0].tolist() == [3, 40]
+
+
+def test_the_example_with_real_libraries_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # It is large, and fetches models: what is tested is how the adapter fits between them.
     models = SimpleNamespace(SentenceTransformer=StandInModel)
     monkeypatch.setitem(sys.modules, "sentence_transformers", models)
-    blocks = re.findall(r"^```python\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
-    assert blocks
-    namespace = {"__name__": "readme"}
-    for number, block in enumerate(blocks, start=1):
-        exec(compile(block, f"README.md, block {number}", "exec"), namespace)
+    namespace = run_blocks(KEEP)
     texts = namespace["texts"]
     _, rows = namespace["search"]([texts[1], texts[30]], k=3)
     assert [texts[first] for first in rows[:, 0]] == [texts[1], texts[30]]
