@@ -886,6 +886,13 @@ def test_a_full_disk_is_one_sentence(tmp_path, good_files, out):
 
 PROGRAM = [sys.executable, "-c", "from procrustes_lab.cli.main import main; main()"]
 
+
+def hear_signals():
+    """Answer to the terminal and to its end, as a command does that is started from one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 HALF_WAY = """
 import sys, time
 from procrustes_lab import files
@@ -927,7 +934,7 @@ def test_stopped_half_way_nothing_is_left(tmp_path, good_files, sent, code, said
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=hear_signals,  # whatever started the tests may have them ignored
     ) as process:
         assert process.stderr.readline() == "half\n"
         assert len(snapshot(tmp_path)) > len(before)
