@@ -2,11 +2,15 @@
 
 import contextlib
 import hashlib
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
 from procrustes_lab.core.archive import replacing
@@ -30,17 +34,10 @@ def cached(
 ) -> bytes:
     """Return ``make()``, kept in the data folder until the recipe changes.
 
-    Parameters
-    ----------
-    label : str
-        Opens the file's name.
-    recipe : object
-        All that the content follows from; its ``repr`` completes the file's name, together with
-        the processor kind that the linear algebra is tuned to: that decides the last bits.
-    make : callable
-        Makes the content where there is no file, or one that is damaged.
-    data_home : path, optional
-        See `data_folder`. Where it cannot be written, nothing is kept.
+    `label` opens the file's name; the ``repr`` of the recipe, all that the content follows from,
+    completes it, together with the processor kind that the linear algebra is tuned to: that decides
+    the last bits. A damaged file is made again; where `data_folder` cannot be written, nothing is
+    kept.
     """
     kinds = sorted({library.get("architecture", "") for library in threadpool_info()} - {""})
     name = hashlib.sha256(repr((recipe, kinds)).encode()).hexdigest()[:16]
@@ -55,3 +52,24 @@ def cached(
         with replacing(path) as file:  # no reader ever meets half a file
             file.write(hashlib.sha256(content).digest() + content)
     return content
+
+
+def cached_arrays(
+    label: str,
+    recipe: object,
+    make: Callable[[], Iterable[NDArray[Any]]],
+    data_home: Folder | None = None,
+) -> list[NDArray[Any]]:
+    """Return the arrays of ``make()``, kept as by `cached`."""
+
+    def written() -> bytes:
+        file = io.BytesIO()
+        for array in make():
+            np.save(file, array)
+        return file.getvalue()
+
+    file = io.BytesIO(content := cached(label, recipe, written, data_home))
+    arrays = []
+    while file.tell() < len(content):
+        arrays.append(np.load(file))
+    return arrays

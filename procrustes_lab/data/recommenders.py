@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from . import datasets
-from .cache import Folder, cached
+from .cache import Folder, cached_arrays
 
 COMMON = 0.1
 """A term in a larger share of the documents says little about any of them."""
@@ -37,10 +36,8 @@ class Interactions:
     Attributes
     ----------
     users, items : ndarray of int64, shape (m,)
-    names : tuple of str
-        Of the items.
-    labels : tuple of str
-        What each item is, to be predicted from its vector.
+    names, labels : tuple of str
+        Of each item; a label is what it is, to be predicted from its vector.
     """
 
     users: Indices
@@ -65,22 +62,9 @@ class Factors(NamedTuple):
 def api_terms(minimum: int = 30, *, seed: int = 0, data_home: Folder | None = None) -> Interactions:
     """Read the API descriptions as interactions: a document takes each term that it holds.
 
-    Documents have no dates: a seeded shuffle puts them in order.
-
-    Parameters
-    ----------
-    minimum : int
-        A term, three letters or more, occurs in at least so many documents, and in `COMMON` of
-        all at most.
-    seed : int
-        Of the order.
-    data_home : path, optional
-        See `procrustes_lab.data.datasets.api_descriptions`.
-
-    Returns
-    -------
-    Interactions
-        The label of a term is the library that most of its documents are from.
+    Documents have no dates: a seeded shuffle puts them in order. A term, three letters or more,
+    occurs in at least `minimum` documents, and in `COMMON` of all at most; its label is the library
+    that most of its documents are from.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -93,12 +77,8 @@ def api_terms(minimum: int = 30, *, seed: int = 0, data_home: Folder | None = No
     documents, items = held.nonzero()
     libraries = np.array(data.libraries)[order]
     kinds = np.unique(libraries)
-    counts = np.stack(
-        [
-            np.bincount(items[libraries[documents] == kind], minlength=held.shape[1])
-            for kind in kinds
-        ]
-    )
+    of_kind = (items[libraries[documents] == kind] for kind in kinds)
+    counts = np.stack([np.bincount(of, minlength=held.shape[1]) for of in of_kind])
     return Interactions(
         documents.astype(np.int64),
         items.astype(np.int64),
@@ -112,13 +92,8 @@ def rolling_windows(
 ) -> tuple[list[sparse.csr_matrix], Indices]:
     """Cut the interactions into overlapping windows, one for each version.
 
-    Parameters
-    ----------
-    interactions : Interactions
-    versions : int
-        The first window starts with the oldest interaction, the last ends with the newest.
-    share : float
-        Length of each window, as a share of all interactions.
+    The first window starts with the oldest interaction, the last ends with the newest; `share` is
+    the length of each, as a share of all interactions.
 
     Returns
     -------
@@ -170,10 +145,8 @@ def fit(
     Parameters
     ----------
     window : csr_matrix, shape (users, items)
-    factors, iterations, learning_rate
-        Of `implicit`'s BPR: numbers per vector, passes over the data, step.
-    seed : int
-        Of the random start and of the order of the steps.
+    factors, iterations, learning_rate, seed
+        Of `implicit`'s BPR: numbers per vector, passes over the data, step, random numbers.
     start : Factors, optional
         The previous version, for a warm start in place of a random one.
 
@@ -186,13 +159,8 @@ def fit(
         warnings.simplefilter("ignore")  # tqdm misses ipywidgets, which nothing here needs
         from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    model = BayesianPersonalizedRanking(
-        factors=factors,
-        iterations=iterations,
-        learning_rate=learning_rate,
-        num_threads=1,
-        random_state=seed,
-    )
+    settings = {"factors": factors, "iterations": iterations, "learning_rate": learning_rate}
+    model = BayesianPersonalizedRanking(**settings, num_threads=1, random_state=seed)
     if start is not None:
         # Training goes on in place: the previous version must stay what it was.
         model.user_factors, model.item_factors = start.users.copy(), start.items.copy()
@@ -221,7 +189,7 @@ def item_vectors(
     warm : bool
         Whether each version but the first starts from the one before it.
     data_home : path, optional
-        See `procrustes_lab.data.cache.cached`.
+        See `procrustes_lab.data.cache`.
 
     Returns
     -------
@@ -229,22 +197,20 @@ def item_vectors(
         Unit rows. The bias, which makes items popular and not similar, is left out.
     """
 
-    def make() -> bytes:
+    def make() -> list[NDArray[np.float32]]:
         made: list[Factors] = []
         for window, state in zip(windows, states.tolist(), strict=True):
             start = made[-1] if warm and made else None
             made.append(
                 fit(window, factors=factors, iterations=iterations, seed=state, start=start)
             )
-        file = io.BytesIO()
-        np.save(file, np.stack([version.items[:, :-1] for version in made]))
-        return file.getvalue()
+        return [version.items[:, :-1] for version in made]
 
     states = np.random.SeedSequence(seed).generate_state(len(windows))
     made_by = importlib.metadata.version("implicit"), np.__version__, Path(__file__).read_bytes()
     data = [(window.shape, _digest(window.indptr), _digest(window.indices)) for window in windows]
     recipe = made_by, data, factors, iterations, seed, warm
-    vectors = np.load(io.BytesIO(cached("item-vectors", recipe, make, data_home))).astype(float)
+    vectors = np.stack(cached_arrays("item-vectors", recipe, make, data_home)).astype(float)
     unit_rows: Matrix = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     return unit_rows
 

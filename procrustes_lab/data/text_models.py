@@ -5,7 +5,6 @@ words. So each puts the same text somewhere else, as embedding models of differe
 networks are pretrained, and their vectors of the API descriptions come with the package.
 """
 
-import io
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
-from .cache import Folder, cached
+from .cache import Folder, cached_arrays
 from .datasets import ApiDescriptions
 from .encode import FILES, find_vectors
 from .pretrained import NETWORKS
@@ -38,8 +37,6 @@ LIMIT = 20_000
 VECTORS = Path(__file__).parent / "networks"
 """The folder of the vectors that come with the package: in it, one folder a network."""
 
-MINILM = VECTORS / "minilm"
-
 
 def embed(
     name: str,
@@ -56,16 +53,14 @@ def embed(
     ----------
     name : {"word", "character", "bigram"}
         Which of `FEATURES` to count.
-    texts : sequence of str
-        What to embed.
-    fitted_on : sequence of str
-        All that the model will know: keep out what it is to be evaluated on.
+    texts, fitted_on : sequence of str
+        What to embed; and all that the model will know: keep out what it is to be evaluated on.
     dimension : int
         Number of coordinates, fewer than there are known texts or features.
     seed : int
         Of the randomised SVD.
     data_home : path, optional
-        Where the result is kept for the next call; see `procrustes_lab.data.cache.cached`.
+        Where the result is kept for the next call; see `procrustes_lab.data.cache`.
 
     Returns
     -------
@@ -75,8 +70,7 @@ def embed(
     Raises
     ------
     ValueError
-        If the name is unknown, the known texts are too few for the dimension, or one string is
-        given in the place of a sequence.
+        If the name is unknown, the texts are too few for the dimension, or they are one string.
 
     Notes
     -----
@@ -96,23 +90,15 @@ def embed(
         raise ValueError(f"name is {name!r}; expected one of {', '.join(FEATURES)}")
     if isinstance(texts, str) or isinstance(fitted_on, str):
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
-
-    def make() -> bytes:
-        file = io.BytesIO()
-        np.save(file, _latent_semantics(name, texts, fitted_on, dimension, seed))
-        return file.getvalue()
-
     code = Path(__file__).read_bytes(), sklearn.__version__, np.__version__
-    recipe = code, name, list(texts), list(fitted_on), dimension, seed
-    embeddings: NDArray[np.float64] = np.load(
-        io.BytesIO(cached(f"embeddings-{name}", recipe, make, data_home))
-    )
-    return embeddings
+    recipe = name, list(texts), list(fitted_on), dimension, seed
+    make = partial(_latent_semantics, *recipe)
+    return cached_arrays(f"embeddings-{name}", (code, *recipe), make, data_home)[0]
 
 
 def _latent_semantics(
     name: str, texts: Sequence[str], fitted_on: Sequence[str], dimension: int, seed: int
-) -> NDArray[np.float64]:
+) -> list[NDArray[np.float64]]:
     row = {text: i for i, text in enumerate(dict.fromkeys([*texts, *fitted_on]))}
     counts = _counts(name, tuple(row))
     known = counts[[row[text] for text in fitted_on]]
@@ -131,8 +117,7 @@ def _latent_semantics(
         reduction.fit(weighting.transform(known[:, features]))
     asked = counts[[row[text] for text in texts]][:, features]
     coordinates = reduction.transform(weighting.transform(asked))
-    unit_rows: NDArray[np.float64] = normalize(coordinates.astype(np.float64))
-    return unit_rows
+    return [normalize(coordinates.astype(np.float64))]
 
 
 @lru_cache(maxsize=len(FEATURES))  # models of the same texts, fitted on other parts of them
@@ -153,17 +138,15 @@ def network(
         One of `procrustes_lab.data.pretrained.NETWORKS`. All four have the same objects.
     descriptions : ApiDescriptions
     folder : path, optional
-        Where `procrustes_lab.data.encode` wrote ``queries.npz`` and ``documents.npz``; by
-        default those that come with the package.
+        Where `procrustes_lab.data.encode` wrote two files; by default, those of the package.
 
     Returns
     -------
     queries, documents : ndarray of float64, shape (k, d)
         Unit rows.
     kept : ndarray of int64, shape (k,)
-        The rows of `descriptions` that they belong to. Left out are objects that the files do
-        not name, and objects whose summary or body is not the one that was encoded: other
-        versions of the libraries describe some objects differently.
+        The rows of `descriptions` that they belong to. Left out are objects whose summary or body
+        is not one that was encoded: other versions of the libraries describe some differently.
 
     Raises
     ------

@@ -59,17 +59,16 @@ def run(
     jobs: int = 1,
     parameters: Mapping[str, Any] | None = None,
 ) -> list[Result]:
-    """Execute notebooks and write what came of it into a folder.
+    """Execute notebooks, `jobs` at a time, and write what came of it into a folder.
 
     Parameters
     ----------
     notebooks : sequence of Path
-        Notebooks with different names. They are left as they are.
+        Notebooks with different names. They are left as they are: FileExistsError, if a copy would
+        replace the notebook it is a copy of.
     output : Path
         The folder to write into: `index.html`, `claims.json`, and the folders `notebooks` (as
         executed; of a failing one, as far as it came), `html` and `figures`.
-    jobs : int
-        How many notebooks to execute at a time.
     parameters : mapping
         Values for the notebooks' parameters; each notebook takes those that it has.
 
@@ -77,11 +76,6 @@ def run(
     -------
     list of Result
         One for each notebook, in the order given. A notebook that fails stops no other.
-
-    Raises
-    ------
-    FileExistsError
-        If a copy would replace the notebook it is a copy of.
     """
     for notebook in notebooks:
         copy = output / "notebooks" / notebook.name
@@ -102,21 +96,9 @@ def run(
 
 
 def refresh(notebooks: Sequence[Path], figures: Path, *, jobs: int = 1) -> list[Result]:
-    """Execute notebooks in place and rewrite their figures; a notebook that fails stays as it was.
+    """Execute the notebooks of one folder in place, and rewrite the figures in another.
 
-    Parameters
-    ----------
-    notebooks : sequence of Path
-        The notebooks to rewrite, in one folder.
-    figures : Path
-        The folder of their figures.
-    jobs : int
-        How many notebooks to execute at a time.
-
-    Returns
-    -------
-    list of Result
-        One for each notebook, in the order given.
+    A notebook that fails stays as it was. Returns what `run` does.
     """
     folder = notebooks[0].parent
     with _staging(folder) as staging:
@@ -133,8 +115,8 @@ def normalised(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of a notebook with the project's metadata, and of its cells' only the tags."""
     cells = []
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
-        cells.append(NotebookNode({**cell, "metadata": {"tags": tags} if tags else {}}))
+        tags = {key: value for key, value in cell.metadata.items() if key == "tags" and value}
+        cells.append(NotebookNode({**cell, "metadata": tags}))
     return NotebookNode({"nbformat": 4, "nbformat_minor": 5, "metadata": METADATA, "cells": cells})
 
 
@@ -175,10 +157,8 @@ def _execute(
     pool = ThreadPoolExecutor(jobs)
     futures: list[Future[Result]] = []
     try:
-        for notebook in notebooks:
-            futures.append(
-                pool.submit(_execute_one, notebook, staging, parameters, Kernel, progress)
-            )
+        for path in notebooks:
+            futures.append(pool.submit(_execute_one, path, staging, parameters, Kernel, progress))
         for future in as_completed(futures):
             future.result()
         return [future.result() for future in futures]
@@ -202,7 +182,7 @@ def _execute_one(
 
     def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
         nonlocal cell_number
-        if cell.cell_type == "code" and cell.source.strip():
+        if _is_code(cell):
             cell_number += 1
             progress.cell(notebook.stem, cell_number)
 
@@ -258,8 +238,7 @@ def _claims(notebook: NotebookNode) -> tuple[Claim, ...]:
 
 def _shortfall(notebook: NotebookNode, claims: Sequence[Claim]) -> str | None:
     """Return what is wrong with a notebook that raised nothing, in one line."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    for number, cell in enumerate(cells, start=1):
+    for number, cell in enumerate(filter(_is_code, notebook.cells), start=1):
         if cell.execution_count is None:
             return f"cell {number}: it was not executed, as an earlier one ended the notebook"
     for claim in claims:
@@ -318,7 +297,8 @@ class _Progress:
 
     def __init__(self, notebooks: Sequence[Path]) -> None:
         self._lock = threading.Lock()
-        self._cells = {notebook.stem: _count_code_cells(notebook) for notebook in notebooks}
+        read = {path.stem: nbformat.read(path, as_version=4) for path in notebooks}
+        self._cells = {name: sum(map(_is_code, book.cells)) for name, book in read.items()}
         self._running: dict[str, str] = {}
         self._closed = False
         self._bar = tqdm(
@@ -352,6 +332,5 @@ class _Progress:
             self._bar.close()
 
 
-def _count_code_cells(notebook: Path) -> int:
-    cells = nbformat.read(notebook, as_version=4).cells
-    return sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in cells)
+def _is_code(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code" and bool(cell.source.strip())
