@@ -19,6 +19,8 @@ from .cache import Folder
 from .datasets import ApiDescriptions
 from .judgements import numbered_lines, own_documents, read_judgements
 
+FILES = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
+
 METRICS = ("ndcg_cut_10", "recall_100", "recip_rank")
 """What `evaluate` measures, by trec_eval's names: nDCG@10, recall@100, reciprocal rank."""
 
@@ -27,14 +29,9 @@ METRICS = ("ndcg_cut_10", "recall_100", "recip_rank")
 class Collection:
     """Texts to search, texts to search for, and what counts as found.
 
-    Attributes
-    ----------
-    document_ids, documents : tuple of str
-        Row i of both is one document; its text opens with its title, if it has one.
-    query_ids, queries : tuple of str
-        Row j of both is one query. Every query has at least one relevant document.
-    judgements : tuple of dict
-        For query j, the grade of each judged document by its row; 0 and below is irrelevant.
+    A document's text opens with its title, if it has one. Of query j, ``judgements[j]`` has the
+    grade of each judged document by its row, 0 and below for an irrelevant one; every query has a
+    relevant document.
     """
 
     document_ids: tuple[str, ...]
@@ -44,11 +41,8 @@ class Collection:
     judgements: tuple[dict[int, int], ...]
 
     def __repr__(self) -> str:
-        judged = sum(map(len, self.judgements))
-        return (
-            f"Collection({len(self.documents)} documents, {len(self.queries)} queries, "
-            f"{judged} judgements)"
-        )
+        texts = f"{len(self.documents)} documents, {len(self.queries)} queries"
+        return f"Collection({texts}, {sum(map(len, self.judgements))} judgements)"
 
     @property
     def own(self) -> NDArray[np.int64]:
@@ -56,20 +50,12 @@ class Collection:
         return own_documents(self.query_ids, self.document_ids, dict(enumerate(self.judgements)))
 
     def split(self, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Choose queries at random to evaluate, and the documents that may be fitted on.
-
-        Parameters
-        ----------
-        held_out : int
-            How many queries to evaluate, at most; all, if there are not more.
-        seed : int
+        """Choose queries at random to evaluate, at most so many, and documents to be fitted on.
 
         Returns
         -------
-        fitted : ndarray of int64, sorted
-            Rows of the documents that answer none of the evaluated queries.
-        evaluated : ndarray of int64, sorted
-            Rows of the queries to evaluate.
+        fitted, evaluated : ndarray of int64, sorted
+            Rows of the documents that answer none of the evaluated queries, and of those queries.
 
         Raises
         ------
@@ -93,11 +79,7 @@ class Collection:
 def from_descriptions(data: ApiDescriptions, rows: Sequence[int] | None = None) -> Collection:
     """Make a collection of API descriptions: each summary is answered by its own body alone.
 
-    Parameters
-    ----------
-    data : ApiDescriptions
-    rows : sequence of int, optional
-        Which objects to take, all by default.
+    `rows` says which objects to take, all by default.
     """
     kept = range(len(data)) if rows is None else rows
     names = tuple(data.names[i] for i in kept)
@@ -114,9 +96,8 @@ def load(folder: Folder) -> Collection:
     """Read ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/test.tsv`` from a folder.
 
     A line of ``corpus.jsonl`` is a JSON object with the strings ``_id``, ``text`` and perhaps
-    ``title``; of ``queries.jsonl``, with ``_id`` and ``text``. For ``qrels/test.tsv`` see
-    `procrustes_lab.data.judgements.read_judgements`.
-    Queries without a relevant document are left out: no metric is defined for them.
+    ``title``; of ``queries.jsonl``, with ``_id`` and ``text``; for judgements see
+    `read_judgements`. Queries without a relevant document are left out: they have no metric.
 
     Raises
     ------
@@ -126,19 +107,16 @@ def load(folder: Folder) -> Collection:
         If a line is malformed, an identifier occurs twice or is unknown, or nothing is relevant;
         the message names file and line.
     """
-    home = Path(folder).expanduser()
-    corpus, asked, qrels = (
-        home / name for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
-    )
-    for path in (corpus, asked, qrels):
+    paths = [Path(folder).expanduser() / name for name in FILES]
+    for path in paths:
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} is missing; "
                 "a BEIR folder has corpus.jsonl, queries.jsonl and qrels/test.tsv"
             )
-    documents, queries = _read_texts(corpus), _read_texts(asked)
+    documents, queries = map(_read_texts, paths[:2])
     rows = ({name: row for row, name in enumerate(texts)} for texts in (queries, documents))
-    judged, _ = read_judgements(qrels, *rows, all_known=True)
+    judged, _ = read_judgements(paths[2], *rows, all_known=True)
     kept = [(name, judged[row]) for row, name in enumerate(queries) if row in judged]
     return Collection(
         tuple(documents),
@@ -158,8 +136,7 @@ def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> ND
     queries : array_like of int, shape (q,)
         Which of its queries were searched for.
     found : array_like of int, shape (q, k)
-        Rows of its documents, best first, as `retrieval.search` gives them. Their order is all
-        that counts, so that ties are broken where the search broke them.
+        Rows of its documents, best first: their order is all that counts.
 
     Returns
     -------
@@ -201,28 +178,21 @@ def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> ND
 def grade(
     collection: Collection, evaluated: ArrayLike, queries: ArrayLike, documents: ArrayLike
 ) -> NDArray[np.float64]:
-    """Search by dot product, and grade every query.
+    """Search by dot product, and grade every query as `evaluate` does; errors as `search`'s.
 
     Parameters
     ----------
     collection : Collection
     evaluated : array_like of int, shape (q,)
         Which of its queries are asked.
-    queries : array_like, shape (q, d)
-        Their vectors.
-    documents : array_like, shape (n, d)
-        The vectors of all its documents.
+    queries, documents : array_like, shapes (q, d) and (n, d)
+        Vectors of these queries and of all documents.
 
     Returns
     -------
     ndarray of float64, shape (q, 3)
         One column for each of `METRICS`. Where every query has one relevant document, its exact
         rank gives them; else `evaluate` does, from the first 1,000 that are found.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `retrieval.search`.
     """
     asked = np.asarray(evaluated)
     answers = [[row for row, mark in collection.judgements[j].items() if mark > 0] for j in asked]

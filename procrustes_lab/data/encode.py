@@ -11,8 +11,8 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,56 +21,31 @@ from procrustes_lab.core.archive import replacing
 from procrustes_lab.core.validate import as_embeddings, reject_nonfinite
 
 from . import beir, datasets, pretrained
+from .cache import Folder
 
 FILES = ("documents.npz", "queries.npz")
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a file of vectors has for the texts that were asked for.
-
-    Attributes
-    ----------
-    rows : ndarray of int64, shape (k,)
-        Which of the texts have a vector, in order.
-    vectors : ndarray of float64, shape (k, d)
-        Their vectors, of length 1 (or 0, where the model gave nothing).
-    changed : tuple of str
-        Names that the file has with another text. Their vectors are not given.
-    unknown : tuple of str
-        Names that the file has not.
-    """
+class Found(NamedTuple):
+    """Which of the texts that were asked for have a vector, in order; and their unit vectors."""
 
     rows: NDArray[np.int64]
     vectors: NDArray[np.float64]
-    changed: tuple[str, ...]
-    unknown: tuple[str, ...]
 
 
 def save_vectors(
-    path: str | os.PathLike[str], names: Sequence[str], texts: Sequence[str], vectors: ArrayLike
+    path: Folder, names: Sequence[str], texts: Sequence[str], vectors: ArrayLike
 ) -> None:
     """Write the directions of vectors to an npz file, one byte a coordinate.
 
-    Parameters
-    ----------
-    path : path
-    names : sequence of str, no two the same
-    texts : sequence of str
-        What was encoded. The file keeps eight bytes of the SHA-256 of each, and no text.
-    vectors : array_like, shape (n, d)
-        Lengths are not kept.
+    Each row is divided by its largest coordinate and rounded to 127 steps on either side of zero:
+    a unit vector of 384 coordinates moves by about 0.01, to a cosine of 0.9999 or more with itself.
+    Of each text that was encoded the file keeps eight bytes of the SHA-256, and no text.
 
     Raises
     ------
     ValueError
         If names, texts and vectors are not equally many, or a name occurs twice.
-
-    Notes
-    -----
-    Each row is divided by its largest coordinate and rounded to 127 steps on either side of zero.
-    A unit vector of 384 coordinates then moves by about 0.01, so that its cosine with itself is
-    0.9999 or more.
     """
     v = as_embeddings(vectors, "vectors")
     reject_nonfinite(v, "vectors")
@@ -87,15 +62,11 @@ def save_vectors(
         np.savez_compressed(file, names=np.array(names), digests=_digests(texts), steps=steps)
 
 
-def find_vectors(path: str | os.PathLike[str], names: Sequence[str], texts: Sequence[str]) -> Found:
+def find_vectors(path: Folder, names: Sequence[str], texts: Sequence[str]) -> Found:
     """Look up the vectors of named texts in a file that `save_vectors` wrote.
 
-    Raises
-    ------
-    OSError
-        If there is no such file.
-    ValueError
-        If the file is damaged or of another kind.
+    A name that the file has with another text is not found. A vector has length 0 where the model
+    gave nothing. Raises OSError without such a file, ValueError if it is damaged or another kind.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -107,56 +78,10 @@ def find_vectors(path: str | os.PathLike[str], names: Sequence[str], texts: Sequ
             "write it again with python -m procrustes_lab.data.encode"
         ) from error
     place = np.array([places.get(name, -1) for name in names], dtype=np.int64)
-    same = (place >= 0) & (digests[place] == _digests(texts))
-    rows = np.flatnonzero(same)
+    rows = np.flatnonzero((place >= 0) & (digests[place] == _digests(texts)))
     vectors = steps[place[rows]].astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Found(
-        rows,
-        vectors / np.where(lengths > 0, lengths, 1),
-        tuple(names[i] for i in np.flatnonzero(~same & (place >= 0)).tolist()),
-        tuple(names[i] for i in np.flatnonzero(place < 0).tolist()),
-    )
-
-
-def collection_vectors(
-    folder: str | os.PathLike[str], collection: beir.Collection
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the vectors of all queries and of all documents of a collection.
-
-    Parameters
-    ----------
-    folder : path
-        Where ``python -m procrustes_lab.data.encode`` wrote its two files.
-    collection : Collection
-
-    Returns
-    -------
-    queries, documents : ndarray of float64, one unit row per text
-
-    Raises
-    ------
-    OSError
-        If a file is missing.
-    ValueError
-        If a file is damaged, or has no vector for some text.
-    """
-    documents, queries = (
-        find_vectors(Path(folder, file), names, texts)
-        for file, names, texts in zip(
-            FILES,
-            (collection.document_ids, collection.query_ids),
-            (collection.documents, collection.queries),
-            strict=True,
-        )
-    )
-    for file, found in zip(FILES, (documents, queries), strict=True):
-        if missing := len(found.changed) + len(found.unknown):
-            raise ValueError(
-                f"{Path(folder, file)} has no vector for {missing} texts of the collection, among "
-                f"them {(found.changed + found.unknown)[0]!r}: encode the collection again"
-            )
-    return queries.vectors, documents.vectors
+    return Found(rows, vectors / np.where(lengths > 0, lengths, 1))
 
 
 def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:

@@ -17,16 +17,7 @@ Grades = Mapping[int, Mapping[int, int]]
 
 
 class Judgements(NamedTuple):
-    """Which documents answer which queries.
-
-    Attributes
-    ----------
-    grades : dict
-        For the row of each judged query, the grade of each judged document by its row. Every query
-        has a document of a grade above 0.
-    unknown : int
-        How many judgements are of queries or documents that are not among those given.
-    """
+    """`Grades` of queries that have a relevant document; and how many judgements are of others."""
 
     grades: dict[int, dict[int, int]]
     unknown: int
@@ -50,12 +41,9 @@ def read_judgements(
 
     Raises
     ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it is a pipe, a line is malformed, contradicts an earlier one, or names what is not
-        known and should be, or no query has a relevant document among those known; the message
-        names file and line.
+    OSError, ValueError
+        If the file cannot be read or is a pipe, a line is wrong (the message names it), or no query
+        has a relevant document among those known.
     """
     check_regular(path)
     grades: dict[int, dict[int, int]] = {}
@@ -118,18 +106,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def own_documents(queries: Sequence[str], documents: Sequence[str], grades: Grades) -> Rows:
-    """Return the row of the document that each query is itself, -1 where there is none.
+    """Return the row of the document that each query is itself by its id, -1 where there is none.
 
     In some collections (ArguAna, Quora) queries are documents, by the same id. Such a query finds
     itself first, which BEIR does not count; but where a document of the same id is relevant, as a
-    summary's own text is, ids are those of pairs and it is an answer.
-
-    Parameters
-    ----------
-    queries, documents : sequence of str
-        Ids; an empty one is none.
-    grades : mapping
-        By the rows of both.
+    summary's own text is, ids are those of pairs and it is an answer. An empty id is none.
     """
     rows = {name: row for row, name in enumerate(documents) if name}
     own = np.array([rows.get(name, -1) for name in queries], dtype=np.int64)
@@ -138,41 +119,22 @@ def own_documents(queries: Sequence[str], documents: Sequence[str], grades: Grad
     return own
 
 
-def leave_out(found: ArrayLike, own: ArrayLike) -> Rows:
-    """Return search results without each query's own document, one place fewer for all.
-
-    Parameters
-    ----------
-    found : array_like of int, shape (q, k + 1)
-    own : array_like of int, shape (q,)
-        Of `own_documents`. Where it was not found, the last place goes.
-    """
-    rows = np.asarray(found)
-    kept = rows != np.asarray(own)[:, np.newaxis]
-    kept[kept.all(axis=1), -1] = False
-    return np.asarray(rows[kept].reshape(len(rows), -1), dtype=np.int64)
-
-
 def at_chance(found: ArrayLike, grades: Sequence[Mapping[int, int]], *, seed: int = 0) -> bool:
     """Tell whether results would be as good if every query had another one's.
 
     Then queries and judgements, or queries and documents, do not belong together: the queries are
-    in another order, by another model, or of another corpus.
+    in another order, by another model, or of another corpus. It is so if in more than 1 of 100
+    permutations of the queries as many relevant documents are found: by the permutation test of
+    independence that is no evidence of any relation.
 
     Parameters
     ----------
     found : array_like of int, shape (q, k)
-        Rows of documents, best first.
+        Rows of documents.
     grades : sequence of mappings
         For each query, the grade of each judged document by its row.
     seed : int
         Of the permutations.
-
-    Returns
-    -------
-    bool
-        Whether in more than 1 of 100 permutations of the queries as many relevant documents are
-        among the k: by the permutation test of independence that is no evidence of any relation.
     """
     rows, rng = np.asarray(found), np.random.default_rng(seed)
     relevant = [{row for row, grade in judged.items() if grade > 0} for judged in grades]

@@ -1,7 +1,8 @@
 """Real vectors that are not part of the project, read from the data folder where they are at hand.
 
 SciFact, as a BEIR folder with the vectors of the four networks, and two sets of pictures with
-their texts by CLIP. Each function raises FileNotFoundError, in one sentence, where they are not.
+their texts by CLIP. Each function raises FileNotFoundError, in one sentence, where they are not;
+`data_home` is the folder that holds theirs, see `procrustes_lab.data.cache.data_folder`.
 """
 
 from pathlib import Path
@@ -16,10 +17,7 @@ from .pretrained import NETWORKS
 Vectors = NDArray[np.float64]
 
 NEEDED = {
-    "scifact": (
-        *("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"),
-        *(f"vectors/{name}.npz" for name in NETWORKS),
-    ),
+    "scifact": (*beir.FILES, *(f"vectors/{name}.npz" for name in NETWORKS)),
     "flickr8k-clip": ("images.npy", "captions.npy"),
     "shop-clip": ("images.npy", "texts.npy"),
 }
@@ -28,7 +26,8 @@ NEEDED = {
 
 def at_hand(name: str, data_home: Folder | None = None) -> bool:
     """Tell whether the folder `name` of `NEEDED` is in the data folder, with all its files."""
-    return not _missing(name, data_home)
+    home = data_folder(data_home) / name
+    return all((home / file).is_file() for file in NEEDED[name])
 
 
 def scifact(
@@ -36,23 +35,9 @@ def scifact(
 ) -> tuple[beir.Collection, dict[str, tuple[Vectors, Vectors]]]:
     """Read SciFact, scientific claims and the abstracts that are evidence, by four networks.
 
-    Parameters
-    ----------
-    data_home : path, optional
-        The folder that holds ``scifact``; see `procrustes_lab.data.cache.data_folder`.
-
-    Returns
-    -------
-    collection : Collection
-    vectors : dict
-        For each of `NETWORKS` the vectors of all queries and of all documents, unit rows.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing.
-    ValueError
-        If one is damaged, or the vectors are not as many as the texts.
+    Returns the collection and, for each of `NETWORKS`, the vectors of all queries and of all
+    documents, unit rows. ValueError if a file is damaged, or there are not as many vectors as
+    texts.
 
     References
     ----------
@@ -80,14 +65,8 @@ def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
 
     Returns
     -------
-    images : ndarray, shape (100, 512)
-    captions : ndarray, shape (100, 5, 512)
+    images, captions : ndarray, shapes (100, 512) and (100, 5, 512)
         Unit vectors, of openai/clip-vit-base-patch32.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing.
 
     References
     ----------
@@ -104,11 +83,6 @@ def shop(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
     -------
     images, texts : ndarray, shape (563, 512)
         Unit rows; row i of both is the same product.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing.
     """
     return _pair("shop-clip", data_home)
 
@@ -126,15 +100,12 @@ def _unit(vectors: NDArray[np.floating]) -> Vectors:
     return directions
 
 
-def _missing(name: str, data_home: Folder | None) -> list[Path]:
-    home = data_folder(data_home) / name
-    return [home / file for file in NEEDED[name] if not (home / file).is_file()]
-
-
 def _folder(name: str, data_home: Folder | None) -> Path:
-    if missing := _missing(name, data_home):
-        raise FileNotFoundError(
-            f"{missing[0]} is not there: name the folder that holds {name} as data_home, "
-            "or in PROCRUSTES_LAB_DATA"
-        )
-    return data_folder(data_home) / name
+    home = data_folder(data_home) / name
+    for file in NEEDED[name]:
+        if not (home / file).is_file():
+            raise FileNotFoundError(
+                f"{home / file} is not there: name the folder that holds {name} as data_home, "
+                "or in PROCRUSTES_LAB_DATA"
+            )
+    return home

@@ -13,16 +13,9 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import normalize
 
-from procrustes_lab.data import beir, pretrained, text_models
-from procrustes_lab.data.beir import from_descriptions
+from procrustes_lab.data import pretrained, text_models
 from procrustes_lab.data.datasets import ApiDescriptions, api_descriptions
-from procrustes_lab.data.encode import (
-    FILES,
-    collection_vectors,
-    find_vectors,
-    main,
-    save_vectors,
-)
+from procrustes_lab.data.encode import FILES, find_vectors, main, save_vectors
 from procrustes_lab.data.pretrained import NETWORKS
 from procrustes_lab.search.retrieval import ranks
 
@@ -41,16 +34,16 @@ def vectors():
 def test_vectors_come_back_by_name_in_the_order_asked_for(tmp_path, vectors):
     save_vectors(tmp_path / "v.npz", NAMES, TEXTS, vectors)
     found = find_vectors(tmp_path / "v.npz", NAMES[::-1], TEXTS[::-1])
-    assert (found.rows.tolist(), found.changed, found.unknown) == ([0, 1, 2], (), ())
+    assert found.rows.tolist() == [0, 1, 2]
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, rtol=0, atol=1e-15)
     assert np.sum(found.vectors * vectors[::-1], axis=1).min() > 0.9999
 
 
-def test_changed_texts_and_unknown_names_are_told_apart_and_dropped(tmp_path, vectors):
+def test_changed_texts_and_unknown_names_are_dropped(tmp_path, vectors):
     save_vectors(tmp_path / "v.npz", NAMES, TEXTS, vectors)
     asked = ("new", "third", "second", "first"), ("a text", TEXTS[2], "another text.", "a text")
     found = find_vectors(tmp_path / "v.npz", *asked)
-    assert (found.rows.tolist(), found.changed, found.unknown) == ([1, 3], ("second",), ("new",))
+    assert found.rows.tolist() == [1, 3]
     assert np.sum(found.vectors * vectors[[2, 0]], axis=1).min() > 0.9999
 
 
@@ -94,18 +87,6 @@ def test_an_archive_of_something_else_is_named(tmp_path):
     np.savez(tmp_path / "v.npz", names=np.array(NAMES))
     with pytest.raises(ValueError, match=r"v\.npz holds no vectors that this version can read"):
         find_vectors(tmp_path / "v.npz", NAMES, TEXTS)
-
-
-def test_a_collection_has_all_its_vectors_or_says_which_not(tmp_path, vectors):
-    collection = from_descriptions(described(NAMES, TEXTS, TEXTS))
-    save_vectors(tmp_path / "documents.npz", NAMES, TEXTS, vectors)
-    save_vectors(tmp_path / "queries.npz", NAMES[::-1], TEXTS[::-1], -vectors[::-1])
-    queries, documents = collection_vectors(tmp_path, collection)
-    assert np.sum(documents * vectors, axis=1).min() > 0.9999
-    assert np.sum(queries * vectors, axis=1).max() < -0.9999
-    save_vectors(tmp_path / "queries.npz", NAMES[:2], TEXTS[:2], vectors[:2])
-    with pytest.raises(ValueError, match=r"queries\.npz has no vector for 1 texts .* 'third'"):
-        collection_vectors(tmp_path, collection)
 
 
 def described(names, queries, documents):
@@ -279,8 +260,9 @@ def test_a_corpus_is_encoded_with_a_model_from_a_folder(tmp_path, capsys):
     main([str(tmp_path), str(out), "--corpus", str(corpus)])
     assert "as encoded: ndcg_cut_10 1.0000" in (printed := capsys.readouterr().out)
     assert "as written: ndcg_cut_10 1.0000" in printed
-    queries, documents = collection_vectors(out, beir.load(corpus))
-    assert queries.shape == documents.shape == (3, 16)
+    for file, kind in (("documents.npz", "d"), ("queries.npz", "q")):
+        names = [f"{kind}{i}" for i in (1, 2, 3)]
+        assert find_vectors(out / file, names, texts).vectors.shape == (3, 16)
 
 
 def test_a_corpus_that_is_not_there_ends_in_a_sentence(tmp_path, site, capsys):
