@@ -49,22 +49,9 @@ _UNDERLINE = re.compile(r"^\s*(-{3,}|={3,})\s*$", re.MULTILINE)
 class ApiDescriptions:
     """Pairs of texts, each about one object of a library; row i of every field is object i.
 
-    Attributes
-    ----------
-    names : tuple of str
-        Qualified name in the source tree: ``scipy.linalg._procrustes.orthogonal_procrustes``.
-    queries : tuple of str
-        The summary: the first paragraph of the docstring, on one line.
-    documents : tuple of str
-        The body: the rest of the docstring.
-    libraries : tuple of str
-        The top-level package.
-    versions : dict of str
-        The version of each library that was read. Other versions have other docstrings.
-
-    Notes
-    -----
-    No name, no query and no document occurs twice.
+    Names are qualified: ``scipy.linalg._procrustes.orthogonal_procrustes``; queries are summaries,
+    the first paragraph of a docstring on one line; documents are bodies, the rest of it. None
+    occurs twice. `versions` has that of each library that was read: others have other docstrings.
     """
 
     names: tuple[str, ...]
@@ -84,25 +71,10 @@ class ApiDescriptions:
 def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:
     """Read the docstrings of numpy, scipy, matplotlib, sympy and scikit-learn as text pairs.
 
-    Public functions, classes, methods and properties give the pairs: the one-line summary
-    against the rest of the docstring. Left out are names with a leading underscore, tests,
-    bodies under 60 words, and any object whose summary or body an earlier object has.
-
-    Parameters
-    ----------
-    data_home : path, optional
-        Where the pairs are kept between calls, see `cached`.
-
-    Returns
-    -------
-    ApiDescriptions
-        About 6,000 pairs, in the order of libraries, files and lines. A library that
-        is not installed is left out; `versions` names those that were read.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If none of the five is installed.
+    Public functions, classes, methods and properties give about 6,000 pairs, in the order of
+    libraries, files and lines, kept between calls by `cached`. Left out are names with a leading
+    underscore, tests, bodies under 60 words, any object whose summary or body an earlier object
+    has, and libraries that are not installed. Raises ModuleNotFoundError if none is.
     """
     roots = {name: root for name in LIBRARIES if (root := _root(name)) is not None}
     if not roots:
@@ -125,18 +97,10 @@ def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:
 
 
 def read_docstrings(package: Path) -> Iterator[Pair]:
-    """Parse every source file of a package for the docstrings of its public objects.
+    """Yield name, summary and body of the public objects in every source file of a package.
 
-    Parameters
-    ----------
-    package : Path
-        The package's folder; its name is the first part of every qualified name.
-
-    Yields
-    ------
-    tuple of str
-        Qualified name, summary, body. Files that do not parse are passed over, and so are
-        docstrings that open with a section heading.
+    The name of the package's folder is the first part of every qualified name. Files that do not
+    parse are passed over, and so are docstrings that open with a section heading.
     """
     for path in sorted(package.rglob("*.py")):
         relative = path.relative_to(package.parent)
@@ -184,8 +148,7 @@ def _added(tree: ast.Module) -> Iterator[tuple[str, str]]:
             place, name, value = map(ast.literal_eval, arguments)
         except ValueError:  # computed, not written out
             continue
-        entries = value if isinstance(value, list) else [value]
-        for entry in entries:
+        for entry in value if isinstance(value, list) else [value]:
             attribute, docstring = entry if isinstance(entry, tuple) else ("", entry)
             if not name.startswith("_") and not attribute.startswith("_"):
                 yield f"{place}.{name}.{attribute}".rstrip("."), inspect.cleandoc(docstring)
@@ -203,15 +166,12 @@ def _split(docstring: str) -> tuple[str, str]:
 
 def select(pairs: Iterable[Pair]) -> list[Pair]:
     """Keep pairs with a body of at least `MINIMUM_WORDS` words, and the first of any duplicates."""
-    seen: tuple[set[str], ...] = (set(), set(), set())
+    seen: set[tuple[int, str]] = set()
     kept = []
     for pair in pairs:
-        known = any(text in texts for text, texts in zip(pair, seen, strict=True))
-        if known or len(pair[2].split()) < MINIMUM_WORDS:
-            continue
-        kept.append(pair)
-        for text, texts in zip(pair, seen, strict=True):
-            texts.add(text)
+        if len(pair[2].split()) >= MINIMUM_WORDS and seen.isdisjoint(enumerate(pair)):
+            kept.append(pair)
+            seen.update(enumerate(pair))
     return kept
 
 
@@ -224,16 +184,9 @@ def digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def split(n: int, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide the rows 0 … n − 1 at random into those to fit on and `held_out` to evaluate.
+    """Divide the rows 0 … n − 1 at random into those to fit on and `held_out` to evaluate, sorted.
 
-    Returns
-    -------
-    fitted, evaluated : ndarray of int64, sorted
-
-    Raises
-    ------
-    ValueError
-        If either part would be empty.
+    Raises ValueError if either part would be empty.
     """
     if not 0 < held_out < n:
         raise ValueError(f"held_out is {held_out}; expected 1 to {n - 1}, as there are {n} objects")

@@ -4,7 +4,6 @@ The characters are those of the font that Matplotlib ships, drawn at run time; t
 Python's. The towers are networks of one hidden layer, trained by contrast: a small CLIP.
 """
 
-import io
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
-from .cache import Folder, cached
+from .cache import Folder, cached_arrays
 
 Matrix = NDArray[np.float64]
 Layers = tuple[Matrix, Matrix, Matrix, Matrix]
@@ -45,18 +44,9 @@ LEARNING_RATE = 2e-3
 class Glyphs:
     """Characters as pictures and as names; row i of every field is character i.
 
-    Attributes
-    ----------
-    characters : str
-    names : tuple of str
-        Unicode names of two words or more: ``GREEK SMALL LETTER ALPHA WITH TONOS``.
-    images : ndarray of uint8, shape (n, 24, 24)
-        From 0, paper, to 255, ink.
-
-    Notes
-    -----
-    No name and no picture occurs twice. Of the characters that are drawn alike, such as the
-    Latin and the Greek capital A, the one with the lowest code is kept.
+    Names are Unicode's, of two words or more; images, shape (n, 24, 24), go from 0, paper, to 255,
+    ink. No name and no picture occurs twice: of characters that are drawn alike, such as the Latin
+    and the Greek capital A, the one with the lowest code is kept.
     """
 
     characters: str
@@ -73,20 +63,8 @@ class Glyphs:
 def glyphs(font: Folder = FONT) -> Glyphs:
     """Draw every character of a font that has a name of two words or more and leaves ink.
 
-    Parameters
-    ----------
-    font : path
-        A TrueType or OpenType file.
-
-    Returns
-    -------
-    Glyphs
-        About 5,200 of Matplotlib's DejaVu Sans, in the order of their codes.
-
-    Raises
-    ------
-    OSError
-        If there is no such file.
+    Of Matplotlib's DejaVu Sans these are about 5,200, in the order of their codes. Raises OSError
+    if there is no such file, TrueType or OpenType.
     """
     # Basic layout: with the other engine the pictures would depend on a library of the system.
     pen = ImageFont.truetype(str(font), 17, layout_engine=ImageFont.Layout.BASIC)
@@ -103,12 +81,7 @@ def glyphs(font: Folder = FONT) -> Glyphs:
 
 
 def modality_gap(images: Matrix, texts: Matrix) -> float:
-    """Return the distance between the mean image vector and the mean text vector.
-
-    Parameters
-    ----------
-    images, texts : ndarray, shapes (n, d) and (m, d)
-        Unit vectors.
+    """Return the distance between the mean of (n, d) image vectors and that of (m, d) text vectors.
 
     References
     ----------
@@ -122,14 +95,9 @@ def modality_gap(images: Matrix, texts: Matrix) -> float:
 class Towers:
     """Two trained networks, one for pictures and one for names, into one space of unit vectors.
 
-    Attributes
-    ----------
-    image, text : tuple of ndarray
-        Weights and offsets of the hidden layer, then of the last.
-    mean_image : ndarray, shape (576,)
-        Of the pictures trained on; subtracted from every picture.
-    rarity : ndarray, shape (1024,)
-        Weight of each text feature: its inverse document frequency.
+    Each is the weights and offsets of its hidden layer, then of its last. `mean_image`, of the
+    pictures trained on, is subtracted from every picture; `rarity`, the inverse document frequency,
+    weighs each text feature.
     """
 
     image: Layers
@@ -150,18 +118,8 @@ def info_nce(images: Matrix, texts: Matrix, temperature: float) -> Matrix:
     """Loss of a batch of pairs: how far each is from picking its partner out of the batch.
 
     It is the cross-entropy of the softmax of ⟨image, text⟩ / temperature, half of it over the
-    texts and half over the images.
-
-    Parameters
-    ----------
-    images, texts : ndarray, shape (n, d)
-        Unit vectors; row i of each is one object.
-    temperature : float
-
-    Returns
-    -------
-    ndarray, shape ()
-        Between 0 and about log n. `autograd` differentiates it.
+    texts and half over the images, both of shape (n, d) and unit length: a scalar between 0 and
+    about log n, which `autograd` differentiates.
 
     References
     ----------
@@ -191,7 +149,8 @@ def train(
     ----------
     glyphs : Glyphs
     rows : ndarray of int
-        Which of them to train on: keep out what the towers are to be evaluated on.
+        Which of them to train on: keep out what the towers are to be evaluated on. Raises
+        ValueError if there are fewer than a batch takes.
     temperature : float
         Of the loss. It is not learned.
     steps : int
@@ -201,12 +160,7 @@ def train(
     dimension : int
         Number of coordinates of an embedding.
     data_home : path, optional
-        See `procrustes_lab.data.cache.cached`.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer rows than a batch takes.
+        See `procrustes_lab.data.cache`.
 
     References
     ----------
@@ -215,18 +169,14 @@ def train(
     if len(rows) < BATCH:
         raise ValueError(f"rows has {len(rows)} entries; expected at least {BATCH}, one batch")
     images, names = glyphs.images[rows], [glyphs.names[row] for row in rows]
-
-    def make() -> bytes:
-        file = io.BytesIO()
-        np.savez(
-            file, *_train(_pixels(images), _counts(names), temperature, steps, seed, dimension)
-        )
-        return file.getvalue()
-
+    settings = temperature, steps, seed, dimension
     code = Path(__file__).read_bytes(), np.__version__, version("autograd")
-    recipe = code, images.tobytes(), names, temperature, steps, seed, dimension
-    with np.load(io.BytesIO(cached("glyph-towers", recipe, make, data_home))) as file:
-        a, b, c, d, e, f, g, h, mean_image, rarity = file.values()
+    a, b, c, d, e, f, g, h, mean_image, rarity = cached_arrays(
+        "glyph-towers",
+        (code, images.tobytes(), names, *settings),
+        lambda: _train(_pixels(images), _counts(names), *settings),
+        data_home,
+    )
     return Towers((a, b, c, d), (e, f, g, h), mean_image, rarity)
 
 
@@ -238,16 +188,14 @@ def _train(
     mean_image = pixels.mean(axis=0)
     rarity = np.log(len(counts) / (1 + np.count_nonzero(counts, axis=0))) + 1
     images, texts = pixels - mean_image, normalize(counts * rarity)
-    weights = [*_first_weights(rng, images.shape[1], dimension)]
-    weights += _first_weights(rng, texts.shape[1], dimension)
+    weights = [w for side in (images, texts) for w in _first_weights(rng, side.shape[1], dimension)]
 
     def loss(weights: Sequence[Matrix], rows: NDArray[np.int64]) -> Matrix:
         sides = _tower(weights[:4], images[rows]), _tower(weights[4:], texts[rows])
         return info_nce(*sides, temperature)
 
     gradient = autograd.grad(loss)
-    means = [np.zeros_like(w) for w in weights]
-    squares = [np.zeros_like(w) for w in weights]
+    means, squares = ([np.zeros_like(w) for w in weights] for _ in range(2))
     with threadpool_limits(1):  # the same digits, whatever the number of cores
         for step in range(1, steps + 1):
             slopes = gradient(weights, rng.choice(len(images), BATCH, replace=False))

@@ -38,6 +38,8 @@ def movielens(
 ) -> Interactions:
     """Read MovieLens: a user takes each film that the user rates `LIKED` or more.
 
+    The label of a film is, among its genres, the one that most films have.
+
     Parameters
     ----------
     name : str
@@ -49,17 +51,10 @@ def movielens(
         file `name`.zip; see `procrustes_lab.data.cache.data_folder`. With neither, the zip file is
         downloaded to it.
 
-    Returns
-    -------
-    Interactions
-        The label of a film is, among its genres, the one that most films have.
-
     Raises
     ------
-    ValueError
-        If the name is unknown, or a line of a file is damaged.
-    OSError
-        If there is no such data, and they cannot be had.
+    OSError, ValueError
+        If the name is unknown, a line is damaged, or the data are not there and cannot be had.
 
     References
     ----------
@@ -94,10 +89,9 @@ def movielens(
 
 
 def movielens_folder(name: str, data_home: Folder | None = None) -> Place:
-    """Return where a data set's files are: a folder, or the inside of a zip file.
+    """Return where a data set's files are: a folder, or the inside of a zip file; see `movielens`.
 
-    Parameters and exceptions are those of `movielens`. The zip file is read as it is, its hash
-    checked, so that no half-unpacked file is ever taken for a whole one.
+    The zip file is read as it is, its hash checked: no half-unpacked file is taken for a whole one.
     """
     if name not in MOVIELENS_HASHES:
         raise ValueError(f"name is {name!r}; expected one of {', '.join(MOVIELENS_HASHES)}")
@@ -123,18 +117,10 @@ def movielens_folder(name: str, data_home: Folder | None = None) -> Place:
 
 
 def read_ratings(path: Place) -> NDArray[np.void]:
-    """Read a ratings file of MovieLens.
+    """Read a ratings file of MovieLens, with the fields userId, movieId, rating and timestamp.
 
-    Returns
-    -------
-    structured ndarray, shape (m,)
-        Fields userId, movieId, rating, timestamp.
-
-    Raises
-    ------
-    ValueError
-        If a line is not three whole numbers and, third, a rating from 0.5 to 5; it names file
-        and line.
+    Raises ValueError, which names file and line, where a line is not three whole numbers and,
+    third, a rating from 0.5 to 5.
     """
     parts: list[NDArray[np.void]] = []
     header = ",".join(name for name, _ in _COLUMNS)
@@ -156,13 +142,7 @@ def read_ratings(path: Place) -> NDArray[np.void]:
 
 
 def read_movies(path: Place) -> dict[int, tuple[str, list[str]]]:
-    """Read a film file of MovieLens: id to title and genres.
-
-    Raises
-    ------
-    ValueError
-        If a line is not a whole number, a title and genres; it names file and line.
-    """
+    """Read a film file of MovieLens: id to title and genres; errors are as of `read_ratings`."""
     films = {}
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         rows = csv.reader(file)
@@ -172,9 +152,8 @@ def read_movies(path: Place) -> dict[int, tuple[str, list[str]]]:
                 film, title, genres = row
                 films[int(film)] = title, genres.split("|")
             except ValueError as error:
-                raise _damaged(
-                    path, rows.line_num, ",".join(row), "movieId,title,genres"
-                ) from error
+                line, expected = ",".join(row), "movieId,title,genres"
+                raise _damaged(path, rows.line_num, line, expected) from error
     return films
 
 

@@ -26,17 +26,8 @@ E5_CHARACTERS = 512
 class Network:
     """A pretrained text encoder that ordinary packages bring.
 
-    Attributes
-    ----------
-    title, maker, licence : str
-        What it is called, by whom it was trained, and on what terms its weights are given.
-    dimension : int
-    reads : str
-        How much of a text it is given.
-    packages : tuple of str
-        What to install for it.
-    load : callable
-        Loads it from the installed packages. Raises ModuleNotFoundError without them.
+    `licence` is that of its weights; `reads` says how much of a text it is given; `load` raises
+    ModuleNotFoundError where `packages` are not installed.
     """
 
     title: str
@@ -49,14 +40,7 @@ class Network:
 
 
 def sentence_transformer(model: str | Path, tokens: int | None = None) -> Encoder:
-    """Load any sentence-transformers model, by name or folder.
-
-    Parameters
-    ----------
-    model : str or Path
-    tokens : int, optional
-        It reads at most so many of a text, instead of as many as its own settings say.
-    """
+    """Load any sentence-transformers model, by name or folder, to read so many tokens of a text."""
     from sentence_transformers import SentenceTransformer
 
     loaded = SentenceTransformer(str(model))
@@ -73,12 +57,7 @@ def sentence_transformer(model: str | Path, tokens: int | None = None) -> Encode
 def zipped(packages: Sequence[str], tokens: int | None = None) -> Encoder:
     """Load the sentence-transformers folder whose zip, whole or in numbered parts, is installed.
 
-    Raises
-    ------
-    ModuleNotFoundError
-        If one of the packages is not installed.
-    ValueError
-        If they hold no such zip.
+    Raises ModuleNotFoundError without one of the packages, ValueError if they hold no such zip.
     """
     parts = sorted(
         str(file.locate())
@@ -164,10 +143,7 @@ NETWORKS = {
 def load(name: str) -> Encoder:
     """Load a network of `NETWORKS`, or else a sentence-transformers model by name or folder.
 
-    Raises
-    ------
-    ModuleNotFoundError
-        If a package is missing; the message says which to install.
+    Raises ModuleNotFoundError, which says what to install, if a package is missing.
     """
     packages = NETWORKS[name].packages if name in NETWORKS else ("sentence-transformers",)
     try:

@@ -64,8 +64,8 @@ def run(
     Parameters
     ----------
     notebooks : sequence of Path
-        Notebooks with different names. They are left as they are: FileExistsError, if a copy would
-        replace the notebook it is a copy of.
+        Notebooks with different names. They are left as they are: raises FileExistsError if a copy
+        would replace the notebook it is a copy of.
     output : Path
         The folder to write into: `index.html`, `claims.json`, and the folders `notebooks` (as
         executed; of a failing one, as far as it came), `html` and `figures`.
