@@ -50,17 +50,10 @@ class Collection:
         return own_documents(self.query_ids, self.document_ids, dict(enumerate(self.judgements)))
 
     def split(self, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Choose queries at random to evaluate, at most so many, and documents to be fitted on.
+        """Return rows of documents to fit on, and of at most `held_out` queries to evaluate.
 
-        Returns
-        -------
-        fitted, evaluated : ndarray of int64, sorted
-            Rows of the documents that answer none of the evaluated queries, and of those queries.
-
-        Raises
-        ------
-        ValueError
-            If `held_out` is not positive, or leaves no document to fit on.
+        Queries are drawn at random; the documents answer none of them. Both are sorted. Raises
+        ValueError if `held_out` is not positive, or leaves no document to fit on.
         """
         if held_out < 1:
             raise ValueError(f"held_out is {held_out}; expected at least 1 query to evaluate")
@@ -99,13 +92,8 @@ def load(folder: Folder) -> Collection:
     ``title``; of ``queries.jsonl``, with ``_id`` and ``text``; for judgements see
     `read_judgements`. Queries without a relevant document are left out: they have no metric.
 
-    Raises
-    ------
-    FileNotFoundError
-        If a file is missing.
-    ValueError
-        If a line is malformed, an identifier occurs twice or is unknown, or nothing is relevant;
-        the message names file and line.
+    Raises FileNotFoundError if a file is missing, and ValueError, which names file and line, if a
+    line is malformed, an identifier occurs twice or is unknown, or nothing is relevant.
     """
     paths = [Path(folder).expanduser() / name for name in FILES]
     for path in paths:
@@ -136,17 +124,13 @@ def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> ND
     queries : array_like of int, shape (q,)
         Which of its queries were searched for.
     found : array_like of int, shape (q, k)
-        Rows of its documents, best first: their order is all that counts.
+        Rows of its documents, best first: their order is all that counts. Raises ValueError if it
+        has not one row per query.
 
     Returns
     -------
     ndarray of float64, shape (q, 3)
         One column for each of `METRICS`. The reciprocal rank is 0 beyond the first k.
-
-    Raises
-    ------
-    ValueError
-        If `found` has not one row per query.
 
     References
     ----------
@@ -161,9 +145,8 @@ def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> ND
             f"found has shape {rows.shape}, queries have shape {asked.shape}; "
             "expected one row of documents for each query"
         )
-    judged = {
-        str(j): {str(row): grade for row, grade in collection.judgements[j].items()} for j in asked
-    }
+    judgements = {str(j): collection.judgements[j] for j in asked}
+    judged = {j: {str(row): mark for row, mark in of.items()} for j, of in judgements.items()}
     k = rows.shape[1]
     run = {
         str(j): {str(row): float(k - place) for place, row in enumerate(ranked)}

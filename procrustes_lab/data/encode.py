@@ -40,12 +40,8 @@ def save_vectors(
 
     Each row is divided by its largest coordinate and rounded to 127 steps on either side of zero:
     a unit vector of 384 coordinates moves by about 0.01, to a cosine of 0.9999 or more with itself.
-    Of each text that was encoded the file keeps eight bytes of the SHA-256, and no text.
-
-    Raises
-    ------
-    ValueError
-        If names, texts and vectors are not equally many, or a name occurs twice.
+    Of each text that was encoded the file keeps eight bytes of the SHA-256, and no text. Raises
+    ValueError if names, texts and vectors are not equally many, or a name occurs twice.
     """
     v = as_embeddings(vectors, "vectors")
     reject_nonfinite(v, "vectors")

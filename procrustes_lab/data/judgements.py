@@ -39,11 +39,8 @@ def read_judgements(
     all_known : bool
         Whether an id that is not among them is an error.
 
-    Raises
-    ------
-    OSError, ValueError
-        If the file cannot be read or is a pipe, a line is wrong (the message names it), or no query
-        has a relevant document among those known.
+    Raises OSError or ValueError if the file cannot be read or is a pipe, a line is wrong (the
+    message names it), or no query has a relevant document among those known.
     """
     check_regular(path)
     grades: dict[int, dict[int, int]] = {}
@@ -125,16 +122,8 @@ def at_chance(found: ArrayLike, grades: Sequence[Mapping[int, int]], *, seed: in
     Then queries and judgements, or queries and documents, do not belong together: the queries are
     in another order, by another model, or of another corpus. It is so if in more than 1 of 100
     permutations of the queries as many relevant documents are found: by the permutation test of
-    independence that is no evidence of any relation.
-
-    Parameters
-    ----------
-    found : array_like of int, shape (q, k)
-        Rows of documents.
-    grades : sequence of mappings
-        For each query, the grade of each judged document by its row.
-    seed : int
-        Of the permutations.
+    independence that is no evidence of any relation. `found` has rows of documents, shape (q, k);
+    `grades`, for each query, the grade of each judged document by its row.
     """
     rows, rng = np.asarray(found), np.random.default_rng(seed)
     relevant = [{row for row, grade in judged.items() if grade > 0} for judged in grades]

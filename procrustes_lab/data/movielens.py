@@ -51,10 +51,8 @@ def movielens(
         file `name`.zip; see `procrustes_lab.data.cache.data_folder`. With neither, the zip file is
         downloaded to it.
 
-    Raises
-    ------
-    OSError, ValueError
-        If the name is unknown, a line is damaged, or the data are not there and cannot be had.
+    Raises ValueError if the name is unknown or a line is damaged, OSError if the data are not
+    there and cannot be had.
 
     References
     ----------

@@ -63,10 +63,7 @@ def scifact(
 def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
     """Read CLIP's vectors of 100 pictures and of the five captions of each.
 
-    Returns
-    -------
-    images, captions : ndarray, shapes (100, 512) and (100, 5, 512)
-        Unit vectors, of openai/clip-vit-base-patch32.
+    They are unit vectors of openai/clip-vit-base-patch32, shapes (100, 512) and (100, 5, 512).
 
     References
     ----------
@@ -77,12 +74,9 @@ def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
 
 
 def shop(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
-    """Read CLIP's vectors of 563 pictures of clothes and of their descriptions.
+    """Read CLIP's vectors of 563 pictures of clothes and of their descriptions, (563, 512) each.
 
-    Returns
-    -------
-    images, texts : ndarray, shape (563, 512)
-        Unit rows; row i of both is the same product.
+    These are unit rows; row i of both is the same product.
     """
     return _pair("shop-clip", data_home)
 
