@@ -79,8 +79,10 @@ def _splits(unit: Matrix) -> Iterator[Mask]:
         for _ in range(20):
             if not 1 < kind.sum() < len(kind) - 1:
                 break
-            matrix, threshold = _difference(unit, kind)
-            before, kind = kind, _scores(unit, matrix) > threshold
+            weights = np.where(kind, 1 / kind.sum(), -1 / (~kind).sum())
+            score = kernel @ weights  # of the means of both kinds in the feature space
+            middle = (score[kind].mean() + score[~kind].mean()) / 2
+            before, kind = kind, score > middle
             if np.array_equal(before, kind):
                 break
         yield kind
