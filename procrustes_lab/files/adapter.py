@@ -19,22 +19,20 @@ DIRECTION = "new → old"
 """New vectors are carried into the old space, so that new queries search the old index."""
 
 _REMEDY = "make it again with procrustes-lab fit"
+_FACTS = ("source_sha256", "target_sha256", "name", "for_queries", "kept", "knots")
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """An alignment of new vectors with old ones, and where it comes from.
+    """An alignment of new vectors (source) with old ones (target), and where it comes from.
 
-    Its file is a plain npz: what `Alignment.save` writes, its whitening, centring and shrinking
-    among it, so that `Alignment.load` reads it too; and beside it `direction`, both dimensions, the
-    two hashes, the certificate's fields, and what else is below.
+    Its file is a plain npz: what `Alignment.save` writes, so that `Alignment.load` reads it too,
+    and beside that `direction`, both dimensions, the certificate's fields, and what else is below.
 
     Attributes
     ----------
-    alignment : Alignment
-        Carries new vectors (source) into the old space (target).
-    certificate : Certificate
-        Of the pairs that it was fitted on.
+    alignment, certificate
+        The map of new vectors into the old space; and of the pairs that it was fitted on.
     source_sha256, target_sha256 : str
         Of the bytes of the files of new and of old vectors.
     name : str
@@ -68,31 +66,17 @@ class Adapter:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the adapter to an npz file, complete or not at all."""
-        source_dim, target_dim = self.alignment.map.shape
-        self.alignment.save(
-            path,
-            direction=DIRECTION,
-            source_dim=source_dim,
-            target_dim=target_dim,
-            source_sha256=self.source_sha256,
-            target_sha256=self.target_sha256,
-            name=self.name,
-            for_queries=self.for_queries,
-            kept=np.array(self.kept),
-            knots=self.knots,
-            **{f"certificate_{name}": value for name, value in vars(self.certificate).items()},
-        )
+        facts = {name: vars(self)[name] for name in _FACTS}
+        facts |= {f"certificate_{name}": value for name, value in vars(self.certificate).items()}
+        dims = dict(zip(("source_dim", "target_dim"), self.alignment.map.shape, strict=True))
+        self.alignment.save(path, direction=DIRECTION, **dims, **facts)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Adapter:
         """Read an adapter that `save` wrote.
 
-        Raises
-        ------
-        OSError
-            If there is no such file.
-        ValueError
-            If it is damaged, of another version, or does not carry new vectors to old ones.
+        Raises OSError if there is no such file, and ValueError if it is damaged, of another
+        version, or does not carry new vectors to old ones.
         """
         with archive.reading(path, "an adapter", _REMEDY) as fields:
             version, direction = fields["format"], fields.get("direction")
@@ -115,14 +99,12 @@ class Adapter:
         alignment = Alignment.from_fields(fields)
         known = Certificate.__dataclass_fields__
         certificate = Certificate(**{field: fields[f"certificate_{field}"] for field in known})
-        hashes = fields["source_sha256"], fields["target_sha256"]
+        facts = {name: fields[name] for name in _FACTS}
+        hashes = facts["source_sha256"], facts["target_sha256"]
         dims = fields["source_dim"], fields["target_dim"]
         if alignment.map.shape != dims or not all(len(bytes.fromhex(h)) == 32 for h in hashes):
             raise ValueError("sizes disagree, or a hash is none")
-        name, kept, knots = str(fields["name"]), fields["kept"].tolist(), fields["knots"]
-        if len(kept) != 3 or knots.shape[:-1] != (2,):
+        facts["kept"] = tuple(facts["kept"].tolist())
+        if len(facts["kept"]) != 3 or facts["knots"].shape[:-1] != (2,):
             raise ValueError("what it keeps, or a recalibration, has another size")
-        return cls(
-            *(alignment, certificate, *hashes),
-            *(name, bool(fields["for_queries"]), tuple(kept), knots),
-        )
+        return cls(alignment, certificate, **facts)

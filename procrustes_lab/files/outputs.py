@@ -21,13 +21,7 @@ from .columns import TEXT, Block, FileError, import_package
 
 
 def check_output(path: Path) -> None:
-    """Make sure that the ending of a file to be written is one that can be.
-
-    Raises
-    ------
-    FileError
-        If it is not.
-    """
+    """Raise FileError if a file of this ending cannot be written."""
     if path.suffix.lower() not in WRITERS:
         raise FileError(
             f"{path} has the ending {path.suffix!r}; expected one of {', '.join(WRITERS)}"
@@ -35,20 +29,11 @@ def check_output(path: Path) -> None:
 
 
 def write(path: str | os.PathLike[str], blocks: Iterable[Block]) -> None:
-    """Write blocks of vectors, and their ids where the format has a place for them.
+    """Write blocks of vectors, at least one and all of one width and type, and their ids.
 
-    Parameters
-    ----------
-    path : path-like
-        Its ending says which format: .npy (which has no place for ids), .npz, .parquet or .jsonl.
-        A file that is there is replaced once the new one is complete.
-    blocks : iterable of Block
-        At least one; all of the same width and type.
-
-    Raises
-    ------
-    FileError, OSError
-        If it cannot be written.
+    The ending of `path` says which format: .npy (which has no place for ids), .npz, .parquet or
+    .jsonl. A file that is there is replaced once the new one is complete. Raises FileError or
+    OSError if it cannot be written.
     """
     path = Path(path)
     check_output(path)
@@ -121,12 +106,10 @@ def _write_parquet(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None
     arrow, parquet = import_package("pyarrow", path), import_package("pyarrow.parquet", path)
 
     def table(block: Block) -> Any:
+        ids = {} if block.ids is None else {block.id_name or "id": block.ids.tolist()}
         flat = arrow.array(np.ascontiguousarray(block.rows).reshape(-1))
-        columns = (
-            {} if block.ids is None else {block.id_name or "id": arrow.array(block.ids.tolist())}
-        )
-        columns["vector"] = arrow.FixedSizeListArray.from_arrays(flat, block.rows.shape[1])
-        return arrow.table(columns)
+        lists = arrow.FixedSizeListArray.from_arrays(flat, block.rows.shape[1])
+        return arrow.table({**ids, "vector": lists})
 
     tables = map(table, blocks)
     first = next(tables)
@@ -136,15 +119,11 @@ def _write_parquet(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None
 
 
 def _write_jsonl(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
-    for block in blocks:
-        vectors = block.rows.tolist()
-        if block.ids is None:
-            entries: Iterable[dict[str, Any]] = ({"vector": vector} for vector in vectors)
-        else:
-            name = block.id_name or "id"
-            pairs = zip(block.ids.tolist(), vectors, strict=True)
-            entries = ({name: id_, "vector": vector} for id_, vector in pairs)
-        file.writelines(json.dumps(entry).encode() + b"\n" for entry in entries)
+    for ids, rows, id_name in blocks:
+        named = [{}] * len(rows) if ids is None else [{id_name or "id": i} for i in ids.tolist()]
+        entries = zip(named, rows.tolist(), strict=True)
+        lines = (json.dumps({**name, "vector": vector}) for name, vector in entries)
+        file.writelines(line.encode() + b"\n" for line in lines)
 
 
 WRITERS: dict[str, Callable[[IO[bytes], Iterable[Block], Path], None]] = {
