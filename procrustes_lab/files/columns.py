@@ -38,15 +38,7 @@ class FileError(ValueError):
 
 
 class Block(NamedTuple):
-    """Some successive rows of a file.
-
-    Attributes
-    ----------
-    ids : ndarray of int or of `TEXT`, shape (k,), or None
-    rows : ndarray, shape (k, d)
-    id_name : str or None
-        What the file calls the ids.
-    """
+    """Some rows of a file, (k, d); their ids, of int or `TEXT`; and what the file calls these."""
 
     ids: NDArray[Any] | None
     rows: NDArray[Any]
@@ -62,14 +54,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which columns a user asks for; None leaves it to their names.
-
-    Attributes
-    ----------
-    vectors, ids : str or None
-    by : {"auto", "id", "position"}
-        By position, ids are not even looked at.
-    """
+    """Which columns a user asks for; None leaves it to their names. By position no ids are read."""
 
     vectors: str | None = None
     ids: str | None = None
@@ -79,18 +64,13 @@ class Wanted:
         """Return the names of the vectors and of the ids, None without ids.
 
         Vectors are asked for, or have one of `VECTOR_NAMES`, or are all that can be vectors. Ids
-        are asked for, or have the name of ids: what a column holds never makes it one.
-
-        Raises
-        ------
-        FileError
-            If that is no column, more than one, or one that cannot be read as such.
+        are asked for, or have the name of ids: what a column holds never makes it one. Raises
+        FileError if that is no column, more than one, or one that cannot be read as such.
         """
         listing = ", ".join(f"{name} ({words})" for name, (_, words) in islice(columns.items(), 12))
         listing = (listing or "nothing") + (", …" if len(columns) > 12 else "")
-        asked = [name for name in (self.vectors, self.ids) if name is not None]
-        for name in asked:
-            if name not in columns:
+        for name in (self.vectors, self.ids):
+            if name is not None and name not in columns:
                 raise FileError(f"{path} has no {name}; it holds {listing}")
 
         named = [name for name in columns if name.lower() in VECTOR_NAMES]
@@ -223,10 +203,7 @@ def as_rows(array: NDArray[Any], path: Path) -> Embeddings:
 
 
 class NonFinite:
-    """The rows of a file that hold NaN or infinity, as they are met.
-
-    They are counted to the end of the file, so that all of them can be named at once.
-    """
+    """The rows of a file that hold NaN or infinity, counted to its end, to be named at once."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.first = path, ""

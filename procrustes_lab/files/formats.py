@@ -44,7 +44,6 @@ CONVERSIONS = {
 }
 """Endings that are not read, and what makes a file of them that is."""
 
-
 NAMELESS = (".npy", ".vec", ".txt", ".vec.gz", ".txt.gz")
 """Endings of files whose columns have no names."""
 
@@ -97,16 +96,14 @@ def shards(path: Path) -> list[Path]:
 def _kinds(head: bytes) -> list[str]:
     """Return the endings that a file with these first bytes may have."""
     marks = {
-        b"\x93NUMPY": [".npy"],
-        b"PK\x03\x04": [".npz"],
-        b"PK\x05\x06": [".npz"],
-        b"PAR1": [".parquet"],
-        b"ARROW1": [".arrow", ".feather"],
-        b"\xff\xff\xff\xff": [".arrow", ".feather"],
-        b"\x1f\x8b": [kind for kind in READERS if kind.endswith(".gz")],
+        (b"\x93NUMPY",): [".npy"],
+        (b"PK\x03\x04", b"PK\x05\x06"): [".npz"],
+        (b"PAR1",): [".parquet"],
+        (b"ARROW1", b"\xff\xff\xff\xff"): [".arrow", ".feather"],
+        (b"\x1f\x8b",): [kind for kind in READERS if kind.endswith(".gz")],
     }
-    for mark, kinds in marks.items():
-        if head.startswith(mark):
+    for beginnings, kinds in marks.items():
+        if head.startswith(beginnings):
             return kinds
     if head[7:9] == b"\0{":  # the header, after its length
         return [".safetensors"]
@@ -124,12 +121,10 @@ def map_npy(path: Path) -> np.memmap[Any, Any]:
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # the header is Python: it can be wrong in many ways
+        what = "is truncated or damaged; copy or write it again"
         if "Python objects" in str(error):
-            raise FileError(
-                f"{path} holds pickled Python objects, which are never loaded; save an array of "
-                "numbers"
-            ) from error
-        raise FileError(f"{path} is truncated or damaged; copy or write it again") from error
+            what = "holds pickled Python objects, which are never loaded; save an array of numbers"
+        raise FileError(f"{path} {what}") from error
     left = path.stat().st_size - mapped.offset - mapped.nbytes
     if left:
         raise FileError(
@@ -227,21 +222,17 @@ def _safetensors(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
     if brain:
         import_package("ml_dtypes", path)  # from then on NumPy knows bfloat16
     for start in range(0, n, rows):
-        stop = min(start + rows, n)
+        part = slice(start, min(start + rows, n))
         with safe_open(path, framework="numpy") as file:  # anew: it keeps what it has read
-            block = file.get_slice(vectors)[start:stop]
+            block = file.get_slice(vectors)[part]
         block = block.astype(np.float32) if brain else block
-        yield Block(None if ids is None else ids[start:stop], block, name)
-
-
-def _tables(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
-    return read_shards(shards(path), path, rows, wanted)
+        yield Block(None if ids is None else ids[part], block, name)
 
 
 READERS: dict[str, Callable[[Path, int, Wanted], Iterator[Block]]] = {
     ".npy": _npy,
     ".npz": _npz,
-    **dict.fromkeys(OPENERS, _tables),
+    **dict.fromkeys(OPENERS, lambda path, *how: read_shards(shards(path), path, *how)),
     **dict.fromkeys((".vec", ".txt", ".vec.gz", ".txt.gz"), read_words),
     ".safetensors": _safetensors,
 }

@@ -41,8 +41,7 @@ BATCH_BYTES = 2**28
 def read_shards(shards: list[Path], path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
     """Yield the rows of files of the same columns, one file after the other.
 
-    Each is opened by itself: pyarrow's scanner of datasets holds a whole row group in memory, which
-    may be the whole file.
+    Each is opened by itself: pyarrow's scanner of datasets holds a whole row group in memory.
     """
     arrow = import_package("pyarrow", path)
     names: tuple[str, str | None] | None = None
@@ -64,12 +63,10 @@ def read_shards(shards: list[Path], path: Path, rows: int, wanted: Wanted) -> It
                 "groups of rows; write it again"
             ) from error
         except arrow.ArrowInvalid as error:
-            if ending(shard) in BINARY:
+            if OPENERS[ending(shard)] in (_parquet, _arrow):
                 raise
-            reason = str(error).splitlines()[0]
-            raise FileError(f"{shard} cannot be read: {reason}; mend it, or write it again") from (
-                error
-            )
+            why = str(error).splitlines()[0]
+            raise FileError(f"{shard} cannot be read: {why}; mend it, or write it again") from error
 
 
 def ending(path: Path) -> str:
@@ -311,11 +308,9 @@ def _ids(column: Any, types: Any) -> NDArray[Any]:
     if types.is_decimal(column.type):
         ids = np.array(list(map(int, column.to_pylist())))
         return ids if ids.dtype.kind in "iu" else ids.astype(str).astype(TEXT)
-    return np.asarray(column) if types.is_integer(column.type) else _text(column.to_pylist())
-
-
-def _text(values: list[str]) -> NDArray[Any]:
-    return np.array(values, TEXT)
+    if types.is_integer(column.type):
+        return np.asarray(column)
+    return np.array(column.to_pylist(), TEXT)
 
 
 def read_words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
@@ -343,7 +338,7 @@ def read_words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
                     f"{path} has no {width} numbers after each word in {where}; mend or drop it"
                 )
             words = [" ".join(fields[:-width]) for _, fields in block]
-            yield Block(_text(words) if name else None, matrix, name)
+            yield Block(np.array(words, TEXT) if name else None, matrix, name)
 
 
 def _numbered(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
@@ -353,8 +348,6 @@ def _numbered(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
         if text:
             yield number, re.split(r"[ \t]", text)
 
-
-BINARY = (".parquet", ".arrow", ".feather")
 
 OPENERS: dict[str, Callable[[Path, int], tuple[dict[str, Column], Batches]]] = {
     ".parquet": _parquet,
