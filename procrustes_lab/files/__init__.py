@@ -3,15 +3,5 @@
 from .columns import Block, By, FileError, Wanted
 from .pairs import Pairs, Vectors, blocks, join, read, sha256
 
-__all__ = [
-    "Block",
-    "By",
-    "FileError",
-    "Pairs",
-    "Vectors",
-    "Wanted",
-    "blocks",
-    "join",
-    "read",
-    "sha256",
-]
+__all__ = ["Block", "By", "FileError", "Pairs", "Vectors", "Wanted"]
+__all__ += ["blocks", "join", "read", "sha256"]

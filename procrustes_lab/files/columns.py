@@ -30,8 +30,6 @@ ID_NAME = re.compile(
 )
 """Names of ids: id, key, pk, docid, docno, pid, qid, uid, uuid, guid, doc_id, docId and such."""
 
-NOT_IDS = "whole numbers, text, uuid or bytes"
-
 
 class FileError(ValueError):
     """What is wrong with a file, in one sentence that names it."""
@@ -69,10 +67,21 @@ class Wanted:
         """
         listing = ", ".join(f"{name} ({words})" for name, (_, words) in islice(columns.items(), 12))
         listing = (listing or "nothing") + (", …" if len(columns) > 12 else "")
+
+        def only(what: str, option: str, found: Sequence[str], expected: str) -> str:
+            if len(found) > 1:
+                raise FileError(
+                    f"{path} has several that could be its {what}, {', '.join(found[:12])}; it "
+                    f"holds {listing}: name one of them by {option}"
+                )
+            use, words = columns[found[0]]
+            if use not in (what, "text"):
+                raise FileError(f"{path} has {words} as {found[0]}; expected {expected}")
+            return found[0]
+
         for name in (self.vectors, self.ids):
             if name is not None and name not in columns:
                 raise FileError(f"{path} has no {name}; it holds {listing}")
-
         named = [name for name in columns if name.lower() in VECTOR_NAMES]
         fitting = [name for name, column in columns.items() if column.use == "vectors"]
         found = [self.vectors] if self.vectors is not None else named or fitting
@@ -81,26 +90,19 @@ class Wanted:
                 f"{path} has no vectors, it holds {listing}; expected numbers (n, d), called "
                 f"{VECTOR_NAMES[0]}"
             )
-        vectors = _only(path, "vectors", found, listing, "--vector")
-        if columns[vectors].use not in ("vectors", "text"):
-            raise FileError(
-                f"{path} has {columns[vectors].words} as {vectors}; expected numbers (n, d): write "
-                "it again, or name the vectors by --vector"
-            )
-
+        remedy = "numbers (n, d): write it again, or name the vectors by --vector"
+        vectors = only("vectors", "--vector", found, remedy)
         if self.by == "position":
             return vectors, None
         named = [name for name in columns if name != vectors and ID_NAME.fullmatch(name)]
         found = [self.ids] if self.ids is not None else named
         if not found:
             return vectors, None
-        ids = _only(path, "ids", found, listing, "--id")
-        if columns[ids].use not in ("ids", "text"):
-            raise FileError(
-                f"{path} has {columns[ids].words} as {ids}; expected {NOT_IDS}: write it as one of "
-                "these, name the ids by --id, or pair rows by --by position"
-            )
-        return vectors, ids
+        remedy = (
+            "whole numbers, text, uuid or bytes: write it as one of these, name the ids by --id, "
+            "or pair rows by --by position"
+        )
+        return vectors, only("ids", "--id", found, remedy)
 
 
 BY_NAME = Wanted()
@@ -117,15 +119,6 @@ def wanted_of(
     vectors: Sequence[str | None] = vector_names or [None]
     ids: Sequence[str | None] = id_names or [None]
     return Wanted(vectors[0], ids[0], by), Wanted(vectors[-1], ids[-1], by)
-
-
-def _only(path: Path, what: str, found: Sequence[str], listing: str, option: str) -> str:
-    if len(found) > 1:
-        raise FileError(
-            f"{path} has several that could be its {what}, {', '.join(found[:12])}; it holds "
-            f"{listing}: name one of them by {option}"
-        )
-    return found[0]
 
 
 def import_package(name: str, path: Path) -> Any:

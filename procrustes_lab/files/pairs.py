@@ -51,19 +51,11 @@ FLOATS = (np.float16, np.float32, np.float64)
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """What one file holds.
+    """What one file of a kind, such as ".npy", holds.
 
-    Attributes
-    ----------
-    rows : ndarray, shape (n, d)
-        Memory-mapped; float16, float32 or float64 as in the file; whole numbers have become
-        float64.
-    ids : ndarray of text, shape (n,), or None
-    path : Path
-    kind : str
-        The ending of the file, such as ".npy".
-    id_name, id_type : str or None
-        What the file calls the ids, and whether they are "whole numbers" or "text" there.
+    Rows, shape (n, d), are memory-mapped: float16, float32 or float64 as in the file, float64 where
+    it has whole numbers. Ids are text; `id_name` is what the file calls them, and `id_type` whether
+    they are "whole numbers" or "text" there.
     """
 
     rows: Embeddings
@@ -74,13 +66,7 @@ class Vectors:
     id_type: str | None = None
 
     def fetch(self, index: slice | NDArray[np.intp]) -> Embeddings:
-        """Return some rows, in memory, after making sure that they are finite.
-
-        Raises
-        ------
-        FileError
-            If one of them holds NaN or infinity: the message counts all that do, in the file.
-        """
+        """Return some rows, in memory; NaN and infinity are a FileError that counts all of them."""
         rows: Embeddings = np.array(self.rows[index])
         let_go(self.rows)
         if not np.isfinite(rows).all():
@@ -107,17 +93,10 @@ _UNCODED = {
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """The objects that two files have in common.
+    """The objects that two files have in common, by "id" or by "position".
 
-    Attributes
-    ----------
-    new, old : Vectors
-        Source and target: the map carries new vectors into the old space.
-    new_rows, old_rows : ndarray of int, shape (n,), or None
-        Row ``new_rows[i]`` of new and row ``old_rows[i]`` of old are the same object; None means
-        all rows, in order.
-    by : str
-        "id"; or "position": row i of both is the same object.
+    Row ``new_rows[i]`` of new, the source, and row ``old_rows[i]`` of old, the target, are the same
+    object; None means all rows, in order.
     """
 
     new: Vectors
@@ -180,28 +159,13 @@ def read(
     seen: Callable[[int], object] = lambda rows: None,
     wanted: Wanted = BY_NAME,
 ) -> Vectors:
-    """Read the vectors of a file, and their ids if it has any.
+    """Read the vectors of a file, or of a folder of tables, and their ids if it has any.
 
-    Parameters
-    ----------
-    path : path-like
-        A file in one of the formats above, or a folder of tables; its ending says which.
-    seen : callable, optional
-        Called with the number of rows of each block that was read, for a progress bar.
-    wanted : Wanted, optional
-        Which columns to take.
+    NaN and infinity in .npy are found when rows are fetched, in other files at once. `seen` is
+    called with the number of rows of each block that was read; `wanted` says which columns to take.
 
-    Returns
-    -------
-    Vectors
-        NaN and infinity in .npy are found when rows are fetched, in other files at once.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it may not be read.
-    FileError
-        If it holds no vectors that can be read. A ValueError.
+    Raises OSError if there is no such file, or it may not be read; FileError, a ValueError, if it
+    holds no vectors that can be read.
     """
     path = Path(path)
     kind = check_file(path, wanted)
@@ -244,10 +208,7 @@ def blocks(
 ) -> Iterator[Block]:
     """Yield the vectors of a file, so many rows at a time and never all of them at once.
 
-    Raises
-    ------
-    OSError, FileError
-        As `read`; and FileError if a block holds NaN or infinity.
+    Raises what `read` does, and FileError if a block holds NaN or infinity.
     """
     path = Path(path)
     return checked(READERS[check_file(path, wanted)](path, rows, wanted), path)
@@ -259,11 +220,8 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
     Ids are compared as text: 7 is "7". If only one file has ids, they say nothing of the rows of
     the other, and position is all that is left: `Pairs.matching` says so.
 
-    Raises
-    ------
-    FileError
-        If a file has an id twice, if no id is in both, if ids are asked for that are not there, or,
-        where rows are matched by position, if the files differ in length.
+    Raises FileError if a file has an id twice, if no id is in both, if ids are asked for that are
+    not there, or, where rows are matched by position, if the files differ in length.
     """
     if by == "position" or new.ids is None or old.ids is None:
         without = " and ".join(str(side.path) for side in (new, old) if side.ids is None)
@@ -306,15 +264,11 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
 def sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes, or of those of all files of a folder, in hexadecimal.
 
-    Raises
-    ------
-    ValueError
-        If it is neither.
+    Raises ValueError if it is neither.
     """
     check_regular(path)
     digest = hashlib.sha256()
     for shard in shards(Path(path)):
         with open(shard, "rb") as file:
-            while part := file.read(2**20):
-                digest.update(part)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
