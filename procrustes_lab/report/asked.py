@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from procrustes_lab import files
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.data import beir
 from procrustes_lab.data.judgements import at_chance, read_judgements
 from procrustes_lab.files.pairs import Pairs
+from procrustes_lab.search.migrate import rescore
 from procrustes_lab.search.retrieval import bootstrap_interval, search
 from procrustes_lab.search.spectra import Fitted
+from procrustes_lab.search.trial import Indices
 
-from .verdict import FEWEST, Rescored, Search
-
-Indices = NDArray[np.int64]
+from .verdict import FEWEST, Interval, Rescored, Search
 
 DEPTHS = (50, 200)
 """How many answers of the old index are re-scored."""
@@ -29,44 +28,23 @@ OLD, NEW = "old queries, old index", "new queries, new index"
 
 @dataclass(frozen=True)
 class Questions:
-    """Queries by both models, the documents they are asked among, and what answers them.
+    """Queries by both models, the documents they are asked among, and what answers them."""
 
-    Attributes
-    ----------
-    chosen : ndarray of int
-        Pairs of the query files.
-    corpus : ndarray of int
-        Pairs of the document files.
-    names : tuple of str
-        Ids of the chosen queries, or their rows.
-    collection : Collection
-        Judgements by place in `chosen` and `corpus`.
-    new, old : (ndarray, ndarray)
-        Vectors of queries and documents.
-    judged : bool
-    unknown : int
-        Judgements of what has no vectors.
-    available : int
-        How many queries there were.
-    """
-
-    chosen: Indices
-    corpus: Indices
-    names: tuple[str, ...]
-    collection: beir.Collection
-    new: tuple[Matrix, Matrix]
+    chosen: Indices  # pairs of the query files
+    corpus: Indices  # pairs of the document files
+    names: tuple[str, ...]  # ids of the chosen queries, or their rows
+    collection: beir.Collection  # judgements by place in `chosen` and `corpus`
+    new: tuple[Matrix, Matrix]  # vectors of queries and documents
     old: tuple[Matrix, Matrix]
     judged: bool
-    unknown: int
-    available: int
+    unknown: int  # judgements of what has no vectors
+    available: int  # how many queries there were
 
     @property
     def answers(self) -> Indices:
         """Pairs of the document files that answer a query."""
-        rows = {
-            r for judged in self.collection.judgements for r, mark in judged.items() if mark > 0
-        }
-        return self.corpus[sorted(rows)]
+        marks = (mark for judged in self.collection.judgements for mark in judged.items())
+        return self.corpus[sorted({row for row, grade in marks if grade > 0})]
 
 
 def read_questions(
@@ -84,7 +62,6 @@ def read_questions(
         The documents.
     most, index : int
         Queries, and documents to search, at most; both drawn at random.
-    seed : int
 
     Raises
     ------
@@ -144,25 +121,12 @@ def _names(pairs: Pairs) -> list[str]:
 
 @dataclass(frozen=True)
 class Answers:
-    """Scores of every system on the queries that grade.
+    """Scores of every system on the queries that grade."""
 
-    Attributes
-    ----------
-    graded : dict of ndarray, shape (k, 3)
-        By the system's name.
-    rows : ndarray of int, shape (k,)
-        Which queries grade: all, or those that did not choose.
-    chosen : str
-        The map.
-    chose : int
-        How many queries chose it; 0 if pairs did.
-    outcome : Search
-    """
-
-    graded: dict[str, Matrix]
-    rows: Indices
-    chosen: str
-    chose: int
+    graded: dict[str, Matrix]  # shape (k, 3), by the system's name
+    rows: Indices  # which queries grade: all, or those that did not choose
+    chosen: str  # the map
+    chose: int  # how many queries chose it; 0 if pairs did
     outcome: Search
 
     @property
@@ -184,16 +148,8 @@ def aligned(name: str) -> str:
 def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int) -> Answers:
     """Grade old queries, every map, re-scoring and the new model alone.
 
-    If people judged enough queries, a random half of them chooses the map and the other grades all.
-
-    Parameters
-    ----------
-    questions : Questions
-    maps : mapping of fitted maps
-        Fitted without the documents that answer.
-    chosen : str
-        The map that pairs chose.
-    seed : int
+    If people judged enough queries, a random half of them chooses the map and the other grades all;
+    else it is the one that pairs chose. Maps are fitted without the documents that answer.
     """
     (new_queries, new), (old_queries, old) = questions.new, questions.old
     everyone = np.arange(len(questions.chosen))
@@ -201,21 +157,15 @@ def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int
     def grade(queries: Matrix, documents: Matrix) -> Matrix:
         return beir.grade(questions.collection, everyone, queries, documents)
 
-    def interval(values: Matrix) -> tuple[float, float]:
-        return bootstrap_interval(values, np.random.default_rng(seed))
-
     cut = np.eye(new.shape[1], old.shape[1])
     scores = {OLD: grade(old_queries, old), aligned("no map"): grade(new_queries @ cut, old)}
     for name, fitted in maps.items():
         scores[aligned(name)] = grade(fitted.query(new_queries), old)
-    depths = [k for k in DEPTHS if k < len(old)]
-    tops = {}
-    if depths:
-        found, _ = search(old_queries, old, max(depths))
-    for k in depths:
-        tops[k] = found[:, :k]
-        rescored = _rescore(tops[k], new_queries, new)
-        scores[again(k)] = beir.evaluate(questions.collection, everyone, rescored)
+    found, _ = search(old_queries, old, min(max(DEPTHS), len(old)))
+    tops = {k: found[:, :k] for k in DEPTHS if k < len(old)}
+    for k, top in tops.items():
+        ranked = rescore(top, new_queries, new).found
+        scores[again(k)] = beir.evaluate(questions.collection, everyone, ranked)
     scores[NEW] = grade(new_queries, new)
 
     chose = len(everyone) // 2 if questions.judged and len(everyone) >= 4 * FEWEST else 0
@@ -224,23 +174,19 @@ def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int
     if chose:
         chosen = max(maps, key=lambda name: float(scores[aligned(name)][choosing, 0].mean()))
     graded = {name: values[rows] for name, values in scores.items()}
-    before, after, native = (graded[name][:, 0] for name in (OLD, aligned(chosen), NEW))
+    before = graded[OLD][:, 0]
+
+    def scored(name: str) -> tuple[float, Interval]:
+        values = graded[name][:, 0]
+        return float(values.mean()), interval(values - before, seed)
+
+    (after, gain), (native, promise) = scored(aligned(chosen)), scored(NEW)
     outcome = Search(
-        old=float(before.mean()),
-        aligned=float(after.mean()),
-        new=float(native.mean()),
-        gain=interval(after - before),
-        promise=interval(native - before),
+        *(float(before.mean()), after, native, gain, promise),
         judged=questions.judged,
         queries=len(rows),
         rescored=tuple(
-            Rescored(
-                k,
-                float(graded[again(k)][:, 0].mean()),
-                interval(graded[again(k)][:, 0] - before),
-                len(np.unique(top[rows])),
-            )
-            for k, top in tops.items()
+            Rescored(k, *scored(again(k)), len(np.unique(top[rows]))) for k, top in tops.items()
         ),
     )
     return Answers(graded, rows, chosen, chose, outcome)
@@ -251,8 +197,6 @@ def again(k: int) -> str:
     return f"old queries, first {k} re-scored by new"
 
 
-def _rescore(top: Indices, queries: Matrix, documents: Matrix) -> Indices:
-    pairs = zip(top, queries, strict=True)
-    scores = np.stack([documents[rows] @ query for rows, query in pairs])
-    order = np.argsort(-scores, axis=1, kind="stable")
-    return np.take_along_axis(top, order, axis=1)
+def interval(values: Matrix, seed: int) -> Interval:
+    """Return the 95 % bootstrap interval of a mean."""
+    return bootstrap_interval(values, np.random.default_rng(seed))

@@ -26,32 +26,12 @@ from procrustes_lab.search.retrieval import search
 
 from .findings import HALF, SEVERITIES, Finding, listed, one_side
 from .mixture import find_mixture
-from .pairing import (
-    ALPHA,
-    RUN,
-    Pairing,
-    Run,
-    any_at_random,
-    share_at_random,
-    shifted_runs,
-    suspects,
-)
+from .pairing import ALPHA, RUN, Pairing, any_at_random, share_at_random, shifted_runs, suspects
 
 KINDS = (
-    "mispaired rows",
-    "shifted rows",
-    "too few pairs",
-    "two models",
-    "zero rows",
-    "quantised numbers",
-    "duplicated rows",
-    "unnormalised vectors",
-    "different scales",
-    "cone",
-    "collapsed dimensions",
-    "duplicated dimensions",
-    "information loss",
-    "hubness",
+    *("mispaired rows", "shifted rows", "too few pairs", "two models", "zero rows"),
+    *("quantised numbers", "duplicated rows", "unnormalised vectors", "different scales", "cone"),
+    *("collapsed dimensions", "duplicated dimensions", "information loss", "hubness"),
 )
 """All that `diagnose` looks for."""
 
@@ -89,10 +69,8 @@ class Diagnosis:
     def summary(self) -> str:
         """The outcome in a line."""
         found = f"{len(self)} finding{'s' * (len(self) > 1)}" if self.findings else "nothing found"
-        return (
-            f"Diagnosis of {self.n:,} pairs, {self.source_dim} → {self.target_dim} dimensions: "
-            f"{found}"
-        )
+        sizes = f"{self.n:,} pairs, {self.source_dim} → {self.target_dim} dimensions"
+        return f"Diagnosis of {sizes}: {found}"
 
     @property
     def looked_for(self) -> str:
@@ -213,7 +191,7 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
     rest = np.ones(n, dtype=bool)  # all but the runs and their surroundings
     for start, stop, _ in runs:
         rest[max(0, start - RUN) : stop + RUN] = False
-    (others,) = np.nonzero(rest)
+    others = np.flatnonzero(rest)
     if any_at_random(ranks[others]):
         share = share_at_random(ranks[others]) * len(others) / n
         named = others[suspects(ranks[others])]
@@ -244,7 +222,7 @@ def _two_models(pairs: Pairing) -> Iterator[Finding]:
             )
 
 
-def _shifted(runs: list[Run], n: int) -> Finding:
+def _shifted(runs: list[tuple[int, int, int]], n: int) -> Finding:
     rows = {
         k: np.concatenate([np.arange(start, stop) for start, stop, offset in runs if offset == k])
         for *_, k in runs

@@ -15,10 +15,8 @@ from .pairing import Indices, Side
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
-
 HALF = 2.0**-11
 """Relative rounding error of half precision, the coarsest in which vectors are usually kept."""
-
 
 CONE = 0.7
 """Length of the mean of unit vectors from which half of every cosine is the mean's alone."""
@@ -34,19 +32,10 @@ _CODES = {
 class Finding:
     """One thing that is wrong, or worth knowing.
 
-    Attributes
-    ----------
-    kind : str
-        One of `KINDS`.
-    severity : {"error", "warning", "note"}
-        Error: an alignment means nothing until it is mended. Warning: it changes the
-        results. Note: good to know.
-    sentence, remedy : str
-        What was found, and what to do.
-    evidence : dict of float
-        The numbers behind the sentence.
-    rows : ndarray of int
-        The rows concerned, where it is about single rows: suspects with the worst first.
+    Its kind is one of `KINDS`. Severity is "error": an alignment means nothing until it is mended;
+    "warning": it changes the results; or "note": good to know. `sentence` and `remedy` are what was
+    found, and what to do; `evidence` holds the numbers behind that. Where it is about single
+    `rows`, these are the rows concerned: suspects with the worst first.
     """
 
     kind: str
@@ -71,7 +60,7 @@ def one_side(side: Side) -> Iterator[Finding]:
     """Look at one side: zeros, copies, lengths, mean, and dimensions."""
     n, d = side.rows.shape
     noticeable = np.sqrt(n) / 2
-    (zero,) = np.nonzero(side.lengths == 0)
+    zero = np.flatnonzero(side.lengths == 0)
     if len(zero):
         everything = len(zero) == n
         yield Finding(
@@ -184,7 +173,7 @@ def _dimensions(side: Side) -> Iterator[Finding]:
             evidence,
         )
     variance = np.diagonal(side.covariance)
-    (varying,) = np.nonzero(variance > nothing)
+    varying = np.flatnonzero(variance > nothing)
     unit = side.covariance[np.ix_(varying, varying)]
     unit = unit / np.sqrt(np.outer(variance[varying], variance[varying]))
     twins = varying[np.argwhere(np.triu(unit**2 > 1 - 4 * HALF**2, 1))]

@@ -11,8 +11,9 @@ from scipy.sparse.linalg import eigsh
 
 from procrustes_lab.core.polar import polar
 from procrustes_lab.core.sums import Matrix
+from procrustes_lab.search.beyond import unit_rows
 
-from .pairing import BLOCK_ROWS, Indices, Pairing, Side
+from .pairing import Indices, Pairing, Side
 
 FEWEST = 200
 """Pairs below which topics look like models: a map learnt on 25 of them is one of their topic."""
@@ -24,15 +25,10 @@ Mask = NDArray[np.bool_]
 
 
 class Mixture(NamedTuple):
-    """Two kinds of rows in one side, for which no map is the same.
+    """The rows of the rarer of two kinds in one side, ascending, and how maps tell the kinds apart.
 
-    Attributes
-    ----------
-    rows : ndarray of int
-        Of the rarer kind, ascending.
-    own, other : float
-        Agreement, 1 − 2 × mean rank of the partner, of rows that a map has not seen: of the kind
-        it was fitted on, and of the other kind. 1 is perfect and 0 chance.
+    `own` and `other` are the agreement, 1 − 2 × mean rank of the partner, of rows that a map has
+    not seen: of the kind it was fitted on, and of the other kind. 1 is perfect and 0 chance.
     """
 
     rows: Indices
@@ -51,7 +47,7 @@ def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
     """
     if pairs.n < FEWEST:
         return None
-    unit = _unit(side.rows[pairs.sample])
+    unit = unit_rows(side.rows[pairs.sample].astype(float))
     best, kind = (1.0, 1.0), None
     for split in _splits(unit):
         if 8 <= split.sum() <= len(split) - 8:
@@ -60,9 +56,9 @@ def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
                 best, kind = (own, other), split
     if kind is None:
         return None
-    score, threshold = _difference(unit, kind)
-    blocks = (side.rows[i : i + BLOCK_ROWS] for i in range(0, pairs.n, BLOCK_ROWS))
-    first = np.concatenate([_scores(_unit(block), score) for block in blocks]) > threshold
+    matrix, threshold = _difference(unit, kind)
+    blocks = (unit_rows(block.astype(float)) for block in side.blocks)
+    first = np.concatenate([_scores(block, matrix) for block in blocks]) > threshold
     return Mixture(np.flatnonzero(first == (2 * first.sum() <= pairs.n)), *best)
 
 
@@ -121,8 +117,3 @@ def _agreement(moved: Matrix, partners: Matrix) -> float:
 
 def _centred(rows: Matrix) -> Matrix:
     return np.asarray(rows - rows.mean(axis=0))
-
-
-def _unit(rows: NDArray[np.floating]) -> Matrix:
-    lengths = np.linalg.norm(rows.astype(float), axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
+from itertools import count
+from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 from procrustes_lab.core import lens
 from procrustes_lab.lab import tables
-from procrustes_lab.lab.claims import CLAIM_MIME
 
 from .verdict import Decision, Verdict
 
@@ -26,14 +27,9 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 _STATE = {
-    Decision.LEAVE: "wait",
-    Decision.OPTIONAL: "wait",
-    Decision.RESCORE: "go",
-    Decision.KEEP: "go",
-    Decision.LATER: "go",
-    Decision.EMBED: "stop",
-    Decision.MIXED: "stop",
-    Decision.UNPAIRED: "stop",
+    **dict.fromkeys((Decision.LEAVE, Decision.OPTIONAL), "wait"),
+    **dict.fromkeys((Decision.KEEP, Decision.LATER, Decision.RESCORE), "go"),
+    **dict.fromkeys((Decision.EMBED, Decision.MIXED, Decision.UNPAIRED), "stop"),
 }
 
 
@@ -77,27 +73,17 @@ def table(
 
 
 def picture(fig: Figure, description: str) -> Html:
-    """Show a figure as inline SVG in the page's own text colour.
+    """Show a figure as inline SVG, with what a screen reader says in its place.
 
     Black becomes the colour of the text and white nothing, so that the figure suits light and dark
     pages. Coordinates are rounded to a tenth of a point: the same picture has the same bytes.
-
-    Parameters
-    ----------
-    fig : Figure
-    description : str
-        What a screen reader says in its place.
     """
     import matplotlib as mpl
 
     file = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "procrustes-lab"}):
-        fig.savefig(
-            file,
-            format="svg",
-            transparent=True,
-            metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
-        )
+        fig.savefig(file, format="svg", transparent=True, metadata=nothing)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
@@ -130,10 +116,8 @@ def card(
     verdict : Verdict
     pair : (str, str)
         What the new and the old vectors are called.
-    point : (float, float)
-        Δ/t and p²/t, as `Certificate.lens_point` has them.
-    explanation : str
-        The point in words.
+    point, explanation : (float, float), str
+        The pair's `Certificate.lens_point`, and that in words.
     facts : iterable of (str, str)
         A value, and what it is.
     cautions : iterable of str
@@ -161,7 +145,7 @@ def card(
 
 
 def render(notebook: NotebookNode, made: str) -> tuple[str, str]:
-    """Turn an executed notebook into a page: Markdown and outputs, without code.
+    """Turn an executed notebook into a page of its Markdown and outputs, without code.
 
     Parameters
     ----------
@@ -176,126 +160,30 @@ def render(notebook: NotebookNode, made: str) -> tuple[str, str]:
     title : str
         The verdict, and on what; plain text.
     """
-    from nbconvert import HTMLExporter
     from nbformat import NotebookNode
 
-    quiet = logging.getLogger("procrustes_lab.nbconvert")
-    quiet.setLevel(logging.ERROR)
+    from procrustes_lab.lab.pages import PageExporter
+
     shown = [cell for cell in notebook.cells if "lab" not in cell.metadata.get("tags", [])]
-    for cell in shown:
-        if cell.cell_type == "code":
-            cell.outputs = [
-                output
-                for output in cell.outputs
-                if (data := output.get("data", {})).get("text/html") and CLAIM_MIME not in data
-            ]
-    exporter = HTMLExporter(
-        raw_template=_TEMPLATE,
-        exclude_input=True,
-        exclude_output_prompt=True,
-        exclude_anchor_links=True,
-        log=quiet,
-    )
+    without = {"exclude_input": True, "exclude_output_prompt": True, "exclude_anchor_links": True}
+    exporter = PageExporter(raw_template=_BODY, **without)
     body, _ = exporter.from_notebook_node(NotebookNode({**notebook, "cells": shown}))
     headings: list[str] = re.findall(r"<h2>(.*?)</h2>", body)
-    for number, text in enumerate(headings):
-        body = body.replace(f"<h2>{text}", f'<h2 id="part-{number}">{text}', 1)
     links = "".join(f'<li><a href="#part-{k}">{text}</a></li>' for k, text in enumerate(headings))
-    verdict, rest = body.split("</dl>", 1)
-    old, new = re.findall(r"<b>(.*?)</b>", verdict, flags=re.DOTALL)[:2]
-    title = re.sub(r".*<h1[^>]*>(.*?)</h1>.*", r"\1", verdict, flags=re.DOTALL)
+    number = count()
+    body = re.sub("<h2>", lambda _: f'<h2 id="part-{next(number)}">', body)
+    top, rest = re.split("(?<=</dl>)", body, maxsplit=1)
+    old, new = re.findall(r"<b>(.*?)</b>", top, flags=re.DOTALL)[:2]
+    title = re.sub(r".*<h1[^>]*>(.*?)</h1>.*", r"\1", top, flags=re.DOTALL)
     title = f"{title}: {old} to {new}"
-    page = (
-        _HEAD.replace("{{ title }}", title)
-        + f'{verdict}</dl><nav aria-label="On this page"><ul>{links}</ul></nav>{rest}'
-        + f'</main>\n<footer>\n<p id="made">{escape(made)}</p>\n</footer>\n</body>\n</html>\n'
-    )
+    # It lets nothing be loaded from anywhere, whatever is in the vectors' names.
+    shell = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    page = shell.substitute(title=title, card=top, links=links, rest=rest, made=escape(made))
     return page, unescape(title)
 
 
-_TEMPLATE = """{% extends 'base/display_priority.j2' %}
+_BODY = """{% extends 'base/display_priority.j2' %}
 {% block markdowncell %}{{ cell.source | markdown2html }}{% endblock %}
 {% block data_html %}<div class="output">{{ output.data['text/html'] }}</div>{% endblock %}
 {% block execute_result %}{{ self.data_priority() }}{% endblock %}
 {% block display_data %}{{ self.data_priority() }}{% endblock %}"""
-
-# Nothing may be loaded from anywhere, whatever is in the vectors' names.
-_HEAD = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none';
- style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<link rel="icon" href="data:,">
-<title>{{ title }}</title>
-<style>
-:root { color-scheme: light dark; --text: #1d2127; --quiet: #59616c; --page: #fff;
-  --raised: #f5f7f9; --line: #dfe3e8; --link: #00609b;
-  --go: #007a59; --stop: #b84a00; --wait: #6b4fa0; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4e7eb; --quiet: #a3acb7; --page: #15181c;
-  --raised: #1d2228; --line: #343b43; --link: #6cc0f5; --go: #3ccfa2; --stop: #ff9a5c;
-  --wait: #bda4f2; } }
-@media print { :root { color-scheme: light; --text: #000; --quiet: #333; --page: #fff;
-  --raised: #fff; --line: #bbb; --link: #000; --go: #007a59; --stop: #b84a00; --wait: #6b4fa0; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 58rem; background: var(--page);
-  color: var(--text); font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: anywhere; }
-.skip { position: absolute; left: -99rem; }
-.skip:focus { left: 1rem; top: .5rem; padding: .3rem .7rem; background: var(--page); }
-:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
-a { color: var(--link); }
-h1 { margin: .2rem 0 .6rem; font-size: clamp(1.7rem, 5vw, 2.5rem); line-height: 1.15; }
-h2 { margin: 2.8rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line);
-  font-size: 1.3rem; line-height: 1.3; }
-p, ul { margin: .7rem 0; max-width: 46rem; }
-li { margin: .35rem 0; }
-code { overflow-wrap: anywhere; font-size: .92em; }
-pre { overflow-x: auto; padding: .7rem 1rem; background: var(--raised); border-radius: .4rem; }
-.card { display: grid; grid-template-columns: 1fr auto; gap: .5rem 2rem; align-items: center;
-  padding: 1.2rem 1.5rem; background: var(--raised); border-radius: .6rem;
-  border-left: .5rem solid var(--wait); }
-.card.go { border-color: var(--go); } .card.stop { border-color: var(--stop); }
-.card.go h1 { color: var(--go); } .card.stop h1 { color: var(--stop); }
-.card.wait h1 { color: var(--wait); }
-.card p { margin: .4rem 0; color: var(--quiet); }
-.card .reason { font-size: 1.12rem; color: var(--text); }
-.card figure { margin: 0; width: 15.5rem; }
-.card figure svg { display: block; width: 100%; height: auto; }
-figcaption { margin-top: .3rem; color: var(--quiet); font-size: .88rem; line-height: 1.4; }
-dl { display: grid; gap: .8rem; margin: 1rem 0;
-  grid-template-columns: repeat(auto-fit, minmax(max(9.5rem, 30%), 1fr)); }
-dl div { display: flex; flex-direction: column-reverse; justify-content: flex-end;
-  padding: .7rem .9rem; border: 1px solid var(--line); border-radius: .5rem; }
-dt { color: var(--quiet); font-size: .88rem; line-height: 1.35; }
-dd { margin: 0; font-size: 1.2rem; font-weight: 600; white-space: nowrap; }
-nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; padding: 0; list-style: none;
-  max-width: none; }
-.output, .scroll { overflow-x: auto; }
-.output .scroll { margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem;
-  overflow-wrap: normal; }
-caption { padding: .2rem 0 .4rem; color: var(--quiet); text-align: left; font-size: .92rem; }
-th, td { padding: .4rem 1.1rem .4rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; font-weight: 400; }
-td:first-child { min-width: 8rem; }
-td { min-width: 4rem; }
-thead th { color: var(--quiet); font-size: .9rem; vertical-align: bottom; }
-.picture { margin: 1rem 0; overflow-x: auto; }
-.picture svg { display: block; width: 100%; max-width: 42rem; min-width: 21rem; height: auto;
-  font-family: inherit; }
-footer { margin-top: 3rem; color: var(--quiet); font-size: .9rem; }
-@media (max-width: 44rem) { .card { grid-template-columns: 1fr; padding: 1rem 1.1rem; }
-  .card figure { width: 100%; max-width: 15.5rem; } body { padding: 1rem .9rem 3rem; } }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; } .skip, nav { display: none; }
-  .output, .scroll, .picture { overflow: visible; }
-  section, figure, tr, dl, li { break-inside: avoid; }
-  h2 { break-after: avoid; } table { font-size: 9pt; } }
-</style>
-</head>
-<body>
-<a class="skip" href="#verdict">Skip to the verdict</a>
-<header><p>Procrustes Lab · compatibility report: must everything be embedded again?</p></header>
-<main>
-"""

@@ -47,14 +47,7 @@ few of them have neighbours in the next block."""
 
 
 class PermutationTest(NamedTuple):
-    """Alignment error of the pairs as given, and of the same vectors paired at random.
-
-    Attributes
-    ----------
-    error : float
-    shuffled : ndarray
-        The error for each shuffle.
-    """
+    """Alignment error of the pairs as given, and of the same vectors in each random pairing."""
 
     error: float
     shuffled: Matrix
@@ -72,32 +65,22 @@ class PermutationTest(NamedTuple):
 
 
 class Side:
-    """One embedding set and its principal directions about the mean.
+    """One embedding set, `rows` (n, d) of `lengths` (n,), and its principal directions.
 
-    Attributes
-    ----------
-    name : str
-    rows : ndarray, shape (n, d)
-    lengths : ndarray, shape (n,)
-    mean : ndarray, shape (d,)
-    direction : ndarray, shape (d,)
-        Mean of the rows divided by their lengths.
-    covariance : ndarray, shape (d, d)
-    values : ndarray, shape (d,)
-        Eigenvalues of the covariance, descending.
-    directions : ndarray, shape (d, d)
-        Its eigenvectors, as columns.
+    `mean` (d,) is that of the rows, `direction` (d,) that of the rows divided by their lengths.
+    `values` (d,) are the eigenvalues of the `covariance`, descending, and `directions` its
+    eigenvectors, as columns. `blocks` are the rows, `BLOCK_ROWS` at a time.
     """
 
     def __init__(self, name: str, rows: Embeddings, mean: Matrix, scatter: Matrix) -> None:
         self.name, self.rows, self.mean = name, rows, mean
-        blocks = (rows[i : i + BLOCK_ROWS] for i in range(0, len(rows), BLOCK_ROWS))
-        lengths = [np.linalg.norm(block.astype(np.float64), axis=1) for block in blocks]
+        cuts = range(BLOCK_ROWS, len(rows), BLOCK_ROWS)
+        self.blocks = np.split(rows, cuts)
+        lengths = [np.linalg.norm(block.astype(np.float64), axis=1) for block in self.blocks]
         self.lengths = np.concatenate(lengths)
         weights = np.divide(1.0, self.lengths, where=self.lengths > 0, out=np.zeros(len(rows)))
-        starts = range(0, len(rows), BLOCK_ROWS)
-        parts = (weights[i : i + BLOCK_ROWS] @ rows[i : i + BLOCK_ROWS] for i in starts)
-        self.direction: Matrix = sum(parts) / max(1, np.count_nonzero(weights))
+        parts = (w @ block for w, block in zip(np.split(weights, cuts), self.blocks, strict=True))
+        self.direction = reduce(add, parts) / max(1, int(np.count_nonzero(weights)))
         self.covariance = scatter / len(rows)
         values, directions = np.linalg.eigh(self.covariance)
         self.values, self.directions = np.maximum(values[::-1], 0.0), directions[:, ::-1]
@@ -113,21 +96,14 @@ class Side:
 
     def leading(self, rows: Indices) -> Matrix:
         """Return some rows' coordinates in the leading principal directions."""
-        leading: Matrix = self.centred(rows) @ self.directions[:, :DIRECTIONS]
-        return leading
+        return np.asarray(self.centred(rows) @ self.directions[:, :DIRECTIONS])
 
 
 class Pairing:
     """Paired embeddings, and the questions that can be asked about their pairing.
 
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x)
-        Source embeddings, one row per object; at least two.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i should be the same object as row i of X.
-    seed : int, optional
-        Of the sample and the shuffles.
+    Takes what `procrustes_lab.diagnose` takes, and raises what it raises. Both sides are centred
+    in all that follows: a mean that all rows share says nothing about which belong together.
 
     Attributes
     ----------
@@ -136,16 +112,6 @@ class Pairing:
     moments : Moments
     sample : ndarray of int
         At most `SAMPLE` random rows, ascending.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows.
-
-    Notes
-    -----
-    Both sides are centred in all that follows: a mean that all rows share says nothing about
-    which belong together.
     """
 
     def __init__(self, X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> None:
@@ -176,15 +142,9 @@ class Pairing:
         are alike, and a pairing that is right to within a thousand rows would beat every shuffle
         of the whole. At most `SAMPLE` rows take part, in random runs, by their coordinates in the
         leading principal directions. None of this depends on the pairing, so that the test is
-        exact and assumes nothing, but that unpaired rows of a run are exchangeable.
+        exact and assumes nothing, but that unpaired rows of a run are exchangeable. The smallest
+        p is 1/(1 + permutations).
 
-        Parameters
-        ----------
-        permutations : int
-            Number of shuffles, B; the smallest p is 1/(1 + B).
-
-        References
-        ----------
         D. A. Jackson (1995), PROTEST: a Procrustean randomization test of community environment
         concordance, Écoscience 2, 297–303. B. Phipson and G. K. Smyth (2010), Permutation p-values
         should never be zero, doi:10.2202/1544-6115.1585.
@@ -209,7 +169,7 @@ class Pairing:
         cross = self.source.centred(self.sample).T @ self.target.centred(order)
         values = zip(self.source.values, self.target.values, strict=False)
         most = sum(float(np.sqrt(a * b)) for a, b in values)
-        return _nuclear(cross) / np.sqrt(len(order) * self.n) / most if most else 0.0
+        return polar(cross)[1] / np.sqrt(len(order) * self.n) / most if most else 0.0
 
     def errors_by_offset(self) -> dict[int, float]:
         """Return the alignment error if row i of X is paired with row i + k of Y, by offset k.
@@ -229,13 +189,9 @@ class Pairing:
     def offset(self, test: PermutationTest) -> int:
         """Return the offset with the least error; 0 unless another is better than by chance.
 
-        In a sorted file the error changes slowly with the offset, so the least must be a valley: an
-        end of the range is none.
-
-        Parameters
-        ----------
-        test : PermutationTest
-            Of this pairing: it tells how much errors vary by chance.
+        How much errors vary by chance is told by the test of this pairing. In a sorted file the
+        error changes slowly with the offset, so the least must be a valley: an end of the range is
+        none.
         """
         errors = self.errors_by_offset()
         best = min(errors, key=lambda k: errors[k])
@@ -250,28 +206,16 @@ class Pairing:
 
         The map is fitted on the other half of the rows, blocks of them in turn, so that a wrong
         pair cannot excuse itself, nor its neighbours in a sorted file. A row paired at random has
-        a share uniform on (0, 1]; those of right pairs crowd near 0.
-
-        Returns
-        -------
-        ndarray, shape (n,)
-            The partner itself counts: the least is 1/(1 + number of random rows).
+        a share uniform on (0, 1]; those of right pairs crowd near 0. The partner itself counts: the
+        least is 1/(1 + number of random rows).
         """
         return self.by_row(0)[0]
 
     def by_row(self, offset: int) -> tuple[Matrix, Matrix]:
         """Return `partner_ranks`, and each row's agreement with the row k further on, by offset k.
 
-        Parameters
-        ----------
-        offset : int
-            At which the maps are fitted.
-
-        Returns
-        -------
-        ranks : ndarray, shape (n,)
-        agreement : ndarray, shape (n, number of `OFFSETS`)
-            Dot products after aligning; NaN where there is no such row.
+        The maps are fitted at the offset that is given. Agreements, shape (n, number of `OFFSETS`),
+        are dot products after aligning; NaN where there is no such row.
         """
         even, odd = self._even, self._odd
         if offset:
@@ -301,20 +245,15 @@ class Pairing:
     def _halves(self, x: Embeddings, y: Embeddings) -> tuple[Moments, Moments]:
         """Moments of the even blocks of rows, and of the odd ones: each half judges the other."""
         step, dtype = self._block, product_type(x, y)
-        parts = [
-            moments_of(x[start : start + step], y[start : start + step], dtype)
-            for start in range(0, len(x), step)
-        ]
+        blocks = (slice(start, start + step) for start in range(0, len(x), step))
+        parts = [moments_of(x[rows], y[rows], dtype) for rows in blocks]
         return reduce(add, parts[0::2]), reduce(add, parts[1::2])
 
 
 def shifted_runs(agreement: Matrix) -> list[Run]:
     """Find runs of rows, (start, stop, k), that agree with the row k further on, not their own.
 
-    Parameters
-    ----------
-    agreement : ndarray, shape (n, number of `OFFSETS`)
-        From `Pairing.by_row`; at least `RUN` rows.
+    Agreement is that of `Pairing.by_row`, of at least `RUN` rows.
     """
     n = len(agreement)
     edges = np.linspace(0, n, n // RUN + 1).astype(int)
@@ -383,8 +322,4 @@ def suspects(ranks: Matrix) -> Indices:
 
 
 def _error(a: Embeddings, b: Embeddings) -> float:
-    return float(np.vdot(a, a) + np.vdot(b, b) - 2 * _nuclear(a.T @ b)) / len(a)
-
-
-def _nuclear(cross: Embeddings) -> float:
-    return float(np.linalg.svd(cross, compute_uv=False).sum())
+    return float(np.vdot(a, a) + np.vdot(b, b) - 2 * polar(a.T @ b)[1]) / len(a)

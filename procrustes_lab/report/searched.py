@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from procrustes_lab.core.learning import learning_curve
 from procrustes_lab.lab.plotting import COLOURS
 
-from .asked import NEW, OLD, aligned
+from .asked import NEW, OLD, aligned, interval
 from .page import Html, picture, table, words
 from .study import Study
 
@@ -20,7 +20,7 @@ WORST = 10
 
 def with_interval(study: Study, values: NDArray[Any]) -> tuple[float, float, float]:
     """Return a mean with its 95 % interval, as tables show it."""
-    return float(np.mean(values)), *study.interval(np.asarray(values, float))
+    return float(np.mean(values)), *interval(np.asarray(values, float), study.seed)
 
 
 def search_words(study: Study) -> Html:
@@ -100,7 +100,7 @@ def search_picture(study: Study) -> Html:
     again = [name for name in graded if "re-scored" in name]
     names = [OLD, aligned(study.chosen), *again, NEW]
     means = [float(graded[name][:, 0].mean()) for name in names]
-    ends = np.array([study.interval(graded[name][:, 0]) for name in names]).T
+    ends = np.array([interval(graded[name][:, 0], study.seed) for name in names]).T
     fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(names)))
     colours = [
         COLOURS["orange"],

@@ -15,16 +15,14 @@ from procrustes_lab.core.learning import empirical_bernstein
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.files.columns import wanted_of
 from procrustes_lab.files.pairs import Pairs
-from procrustes_lab.search.retrieval import bootstrap_interval, ranks
-from procrustes_lab.search.spectra import Fitted
-from procrustes_lab.search.trial import Trial
+from procrustes_lab.search.beyond import unit_rows
+from procrustes_lab.search.retrieval import ranks
+from procrustes_lab.search.trial import Indices, Trial
 
 from . import evidence as e
-from .asked import Answers, Questions, ask, read_questions
+from .asked import Answers, Questions, ask, interval, read_questions
 from .diagnosis import Diagnosis, diagnose
 from .verdict import CHANCE, Evidence, Interval, Verdict, decide
-
-Indices = NDArray[np.int64]
 
 FEWEST_PAIRS = 20
 
@@ -58,45 +56,20 @@ def read(
 
 @dataclass(frozen=True)
 class Study:
-    """All that was measured.
+    """All that was measured. Maps are known by name, and are fitted on all that is not held out.
 
-    Attributes
-    ----------
-    pairs : Pairs
-    certificate : Certificate
-    diagnosis : Diagnosis
-    diagnosed : ndarray of int
-        Pairs that it looked at.
-    maps : dict of fitted maps
-        Fitted on all pairs that are not held out.
-    chosen_by : dict of float
-        For each, its score on the pairs that choose, as `choose` has it.
-    chosen : str
-        Name of the map that the verdict rests on: the best by that, or by judged queries.
-    counts : dict of int
-        Pairs fitted on, choosing, held out, spared (for they answer queries), and among which
-        neighbours were looked for.
-    distances : ndarray, and their interval
-        Squared, between held-out vectors that were turned and their partners.
-    first, shared : dict of ndarray
-        For each map and held-out object: whether it finds its own; the share of the new model's
-        ten neighbours that it finds. `shared` has the old model by itself too.
-    questions, answers
-        None without queries.
-    evidence : Evidence
-    verdict : Verdict
-    seed : int
+    For each held-out object, `first` says whether a map finds its own, and `shared` the share of
+    the new model's ten neighbours that it finds; that has the old model by itself too.
     """
 
     pairs: Pairs
     certificate: Certificate
     diagnosis: Diagnosis
-    diagnosed: Indices
-    maps: dict[str, Fitted]
-    chosen_by: dict[str, float]
-    chosen: str
-    counts: dict[str, int]
-    distances: Matrix
+    diagnosed: Indices  # pairs that it looked at
+    chosen_by: dict[str, float]  # score of each map on the pairs that choose, as `choose` has it
+    chosen: str  # the map that the verdict rests on: the best by that, or by judged queries
+    counts: dict[str, int]  # of pairs; spared are those that answer queries
+    distances: Matrix  # squared, between held-out vectors that were turned and their partners
     distance_interval: Interval
     first: dict[str, NDArray[np.bool_]]
     shared: dict[str, Matrix]
@@ -105,10 +78,6 @@ class Study:
     evidence: Evidence
     verdict: Verdict
     seed: int
-
-    def interval(self, values: Matrix) -> Interval:
-        """Return the 95 % bootstrap interval of a mean."""
-        return bootstrap_interval(values, np.random.default_rng(self.seed))
 
 
 NATIVE = "(old model by itself)"
@@ -141,7 +110,6 @@ def study(
         Objects among which neighbours are looked for.
     judged, index : int
         Queries, and documents to search for them, at most.
-    seed : int
 
     Raises
     ------
@@ -150,55 +118,44 @@ def study(
     """
     rng = np.random.default_rng([seed, 1])  # not the stream that drew anybody's queries
     n = pairs.n
-    order = rng.permutation(n)
-    first_of = min(held_out, n // 5)
-    held = np.sort(order[:first_of])
-    choosing = np.sort(order[first_of : first_of + min(held_out, n // 10)])
-    others = np.setdiff1d(np.arange(n), np.union1d(held, choosing))
-    among = np.sort(np.concatenate([held, choosing, rng.permutation(others)[:sample]]))
-    questions = None
-    if queries:
-        limits = {"most": judged, "index": index, "seed": seed}
-        questions = read_questions(queries, qrels, pairs, **limits)
+    sizes = min(held_out, n // 5), min(held_out, n // 10)
+    held, choosing, others = map(np.sort, np.split(rng.permutation(n), np.cumsum(sizes)))
+    apart = np.concatenate([held, choosing])
+    among = np.sort(np.concatenate([apart, rng.permutation(others)[:sample]]))
+    limits = {"most": judged, "index": index, "seed": seed}
+    questions = read_questions(queries, qrels, pairs, **limits) if queries else None
     answers = questions.answers if questions else np.array([], dtype=np.int64)
-    spared = rng.permutation(np.setdiff1d(answers, np.union1d(held, choosing)))[: n // 4]
-    # What answers a query may choose no map either.
-    chooses = np.setdiff1d(choosing, answers) if len(np.setdiff1d(choosing, answers)) else choosing
-    unseen = np.union1d(np.union1d(held, np.setdiff1d(choosing, chooses)), spared).astype(np.int64)
+    spared = rng.permutation(np.setdiff1d(answers, apart))[: n // 4]
+    # What answers a query may choose no map either, unless nothing else is left.
+    chooses = np.setdiff1d(choosing, answers)
+    chooses = chooses if len(chooses) else choosing
+    unseen = np.setdiff1d(np.concatenate([apart, spared]), chooses)
     gathered = e.gather(pairs, chooses, unseen)
     for side, longest in zip((pairs.new, pairs.old), gathered.longest, strict=True):
         if not longest:
             raise ValueError(
                 f"{side.path} has nothing but zeros in the rows that are paired: export it again"
             )
+
     X, Y = (np.asarray(rows, float) for rows in pairs.take(among))
-    lengths = np.linalg.norm(Y, axis=1, keepdims=True)
-    directions = Y / np.where(lengths > 0, lengths, 1.0)  # or a longer vector would outbid its own
-
-    def place(rows: Indices) -> Indices:
-        return np.searchsorted(among, rows).astype(np.int64)
-
-    trial = Trial(X, Y, place(chooses))
-    tried = e.fit_maps(gathered.tried)
+    trial, grading = (
+        Trial(X, Y, np.searchsorted(among, rows).astype(np.int64)) for rows in (chooses, held)
+    )
+    tried, maps = e.fit_maps(gathered.tried), e.fit_maps(gathered.fitted)
     chosen_by = {name: float(trial.run(fitted).score()) for name, fitted in tried.items()}
     chosen = max(chosen_by, key=lambda name: chosen_by[name])
-    maps = e.fit_maps(gathered.fitted)
     answered = ask(questions, maps, chosen, seed) if questions else None
     if answered:
         chosen = answered.chosen
 
-    own = place(held)
-    x, y = X[own], Y[own]
-    turned = align(gathered.fitted).apply(x)
-    distances = np.vecdot(turned - y, turned - y)
+    own = grading.asked
+    turned = align(gathered.fitted).apply(X[own]) - Y[own]
+    distances = np.vecdot(turned, turned)
     farthest = sum(gathered.longest) ** 2
-    by_new = e.neighbours(x, X, own)
-    shared = {NATIVE: e.overlaps(e.neighbours(y, Y, own), by_new)}
-    first = {}
-    for name, fitted in maps.items():
-        moved = fitted.query(x)
-        first[name] = ranks(moved, directions, own) == 1
-        shared[name] = e.overlaps(e.neighbours(moved, Y, own), by_new)
+    directions = unit_rows(Y)  # or a longer vector would outbid its own
+    first = {name: ranks(f.query(X[own]), directions, own) == 1 for name, f in maps.items()}
+    shared = {name: grading.run(f).neighbours for name, f in maps.items()}
+    shared[NATIVE] = grading.by_target().neighbours
 
     diagnosed = np.arange(n)
     if n > DIAGNOSED:  # successive rows, as a shift shows between neighbours only
@@ -214,7 +171,6 @@ def study(
     if p > CHANCE and not few:
         sides = {"new": X, "old": Y}
         noise = " and ".join(s for s, rows in sides.items() if e.is_featureless(rows[:2000], rng))
-    ahead = shared[chosen] - shared[NATIVE]
     evidence = Evidence(
         pairs=n,
         by_id=pairs.by == "id",
@@ -228,24 +184,18 @@ def study(
         found=float(first[chosen].mean()),
         overlap=float(shared[chosen].mean()),
         native=float(shared[NATIVE].mean()),
-        ahead=bootstrap_interval(ahead, np.random.default_rng(seed)),
+        ahead=interval(shared[chosen] - shared[NATIVE], seed),
         map=chosen,
         search=answered.outcome if answered else None,
     )
-    counts = {
-        "fitted on": gathered.fitted.n,
-        "choosing": len(chooses),
-        "held out": len(held),
-        "spared": len(spared),
-        "answers seen": len(np.setdiff1d(answers, unseen)),
-        "among": len(among),
-    }
+    counted = {"choosing": chooses, "held out": held, "spared": spared, "among": among}
+    counts = {"fitted on": gathered.fitted.n, **{name: len(rows) for name, rows in counted.items()}}
+    counts["answers seen"] = len(np.setdiff1d(answers, unseen))
     return Study(
         pairs=pairs,
         certificate=certify(gathered.everything),
         diagnosis=diagnosis,
         diagnosed=diagnosed,
-        maps=maps,
         chosen_by=chosen_by,
         chosen=chosen,
         counts=counts,

@@ -18,8 +18,7 @@ KEPT = 0.95
 
 A twentieth is about what seven hundred queries cannot tell from nothing. Among four networks on
 SciFact, on which these thresholds were argued (12 upgrades, 693 queries), the 95 % interval of
-nDCG@10 reaches a fortieth to a twentieth of
-the score to either side."""
+nDCG@10 reaches a fortieth to a twentieth of the score to either side."""
 
 HALF = 0.5
 """Share of unseen objects that have to find their own old vector, without queries."""
@@ -105,55 +104,26 @@ class Verdict(NamedTuple):
 
 
 class Rescored(NamedTuple):
-    """The old index's first K answers, ordered by the new model's vectors of those documents.
-
-    Attributes
-    ----------
-    k : int
-    score : float
-    gain : (float, float)
-        95 % interval of the difference to old queries over the old index.
-    vectors : int
-        How many documents that were, all queries together: each is embedded once and kept.
-    """
+    """The old index's first k answers, ordered by the new model's vectors of those documents."""
 
     k: int
     score: float
-    gain: Interval
-    vectors: int
+    gain: Interval  # of the difference to old queries over the old index, 95 %
+    vectors: int  # documents that were, all queries together: each is embedded once and kept
 
 
 @dataclass(frozen=True)
 class Search:
-    """Mean scores of the same queries three ways, and 95 % intervals of their differences.
+    """Mean scores of the same queries three ways, and 95 % intervals of their differences."""
 
-    Attributes
-    ----------
-    old : float
-        Old queries over the old index: what there is today.
-    aligned : float
-        New queries, aligned, over the old index.
-    new : float
-        New queries over the new index: what embedding everything again would give.
-    gain : (float, float)
-        Interval of aligned − old.
-    promise : (float, float)
-        Interval of new − old.
-    judged : bool
-        Whether people judged what is relevant; if not, the new model did.
-    queries : int
-    rescored : tuple of Rescored
-        What needs no map.
-    """
-
-    old: float
-    aligned: float
-    new: float
-    gain: Interval
-    promise: Interval
-    judged: bool
+    old: float  # old queries over the old index: what there is today
+    aligned: float  # new queries, aligned, over the old index
+    new: float  # new queries over the new index: what embedding everything again would give
+    gain: Interval  # of aligned − old
+    promise: Interval  # of new − old
+    judged: bool  # by people; if not, the new model said what is relevant
     queries: int
-    rescored: tuple[Rescored, ...] = ()
+    rescored: tuple[Rescored, ...] = ()  # what needs no map
 
     @property
     def rescoring(self) -> Rescored | None:
@@ -179,55 +149,22 @@ class Search:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the verdict follows from.
-
-    Attributes
-    ----------
-    pairs : int
-    by_id : bool
-        Whether rows were joined by identifier.
-    p : float
-        Of the permutation test: share of random pairings that align as well. 0 if not tested.
-    mispaired : float
-        Share of rows that look paired at random.
-    shifted : str
-        What diagnosis says of rows that belong to a row further on; empty if none do.
-    mixed : str
-        What it says of rows of two models in one file; empty if there are none.
-    needed : int
-        Pairs without which a map learns only by heart; 0 if there are enough.
-    same_vectors : bool
-        Whether both files hold the same vectors, up to a turn, in some order.
-    featureless : str
-        Name of a side whose vectors look like noise; empty if neither does, or it was not asked.
-    found : float
-        Share of held-out new vectors that, aligned, find their own old vector first.
-    overlap : float
-        Share of the ten neighbours by the new model that the aligned vector finds in the old index.
-    native : float
-        The same share for the old model by itself, without any map.
-    ahead : (float, float)
-        95 % interval of `overlap` − `native`.
-    map : str
-        Name of the map that all this is about, chosen on other pairs.
-    search : Search or None
-        None without queries.
-    """
+    """What the verdict follows from; sentences are empty, and numbers 0, where nothing is found."""
 
     pairs: int
-    by_id: bool
-    p: float
-    mispaired: float
-    shifted: str
-    mixed: str
-    needed: int
-    same_vectors: bool
-    featureless: str
-    found: float
-    overlap: float
-    native: float
-    ahead: Interval
-    map: str
+    by_id: bool  # whether rows were joined by identifier
+    p: float  # of the permutation test: share of random pairings that align as well
+    mispaired: float  # share of rows that look paired at random
+    shifted: str  # what diagnosis says of rows that belong to a row further on
+    mixed: str  # and of rows of two models in one file
+    needed: int  # pairs without which a map learns only by heart; 0 if there are enough
+    same_vectors: bool  # whether both files hold them, up to a turn, in some order
+    featureless: str  # the side, or sides, whose vectors look like noise, if that was asked
+    found: float  # share of held-out new vectors that, aligned, find their own old vector first
+    overlap: float  # share of the new model's ten neighbours that they find in the old index
+    native: float  # the same share for the old model by itself, without any map
+    ahead: Interval  # of overlap − native, 95 %
+    map: str  # that all this is about, chosen on other pairs
     search: Search | None = None
 
 
@@ -247,14 +184,15 @@ def decide(evidence: Evidence) -> Verdict:
             if evidence.featureless
             else "the rows were joined by identifier, so the models have nothing in common"
         )
-        reason = (
-            f"Rows paired at random align as well as these (p = {evidence.p:.2f}), and {what}: "
-            "there is nothing that a map could carry over."
-        )
+        reason = f"{_as_well(evidence)}, and {what}: there is nothing that a map could carry over."
         return Verdict(Decision.EMBED, reason, "pairing tests")
     if evidence.search is None or evidence.search.queries < FEWEST:
         return _by_neighbours(evidence)
     return _by_search(evidence.search)
+
+
+def _as_well(evidence: Evidence) -> str:
+    return f"Rows paired at random align as well as these (p = {evidence.p:.2f})"
 
 
 def _unpaired(evidence: Evidence) -> str:
@@ -264,15 +202,14 @@ def _unpaired(evidence: Evidence) -> str:
     if evidence.p > CHANCE:
         if evidence.same_vectors:
             return (
-                f"Rows paired at random align as well as these (p = {evidence.p:.2f}), yet both "
-                "files hold the same vectors up to a turn: one of them is in another order."
+                f"{_as_well(evidence)}, yet both files hold the same vectors up to a turn: one of "
+                "them is in another order."
             )
         if evidence.by_id or evidence.featureless:
             return ""
         return (
-            f"Rows paired at random align as well as these (p = {evidence.p:.2f}): row by row, one "
-            "file says nothing about the other, so one of them is in another order or of other "
-            "objects."
+            f"{_as_well(evidence)}: row by row, one file says nothing about the other, so one of "
+            "them is in another order or of other objects."
         )
     # A strong pair of which a part was shuffled, or a weak pair whose right rows look random?
     right = 1 - evidence.mispaired
@@ -292,8 +229,8 @@ def _by_search(search: Search) -> Verdict:
     change = f"{search.aligned - search.old:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
     over = f"new queries over the old index score {search.aligned:.3f} where old ones score"
     scores = f"After aligning, {over} {search.old:.3f} ({change})"
-    again, rescoring = "", search.rescoring
-    if rescoring:
+    again = ""
+    if rescoring := search.rescoring:
         again = (
             f" Re-scoring the first {rescoring.k} answers of the old index by the new model's "
             f"vectors gives {rescoring.score:.3f}, without any map."
@@ -333,19 +270,18 @@ def _by_neighbours(evidence: Evidence) -> Verdict:
         f"first, and the old index returns {evidence.overlap:.0%} of the neighbours the new model "
         f"sees; the old model by itself, {evidence.native:.0%}"
     )
-    least = min(evidence.found, evidence.overlap)
-    if least >= KEPT:
-        return Verdict(Decision.KEEP, f"{numbers}. Nearly all of it is kept.", basis)
-    if evidence.needed:
-        reason = (
-            f"{numbers}. But {evidence.pairs:,} pairs are too few to learn a map or to judge one: "
-            f"bring {evidence.needed:,}, or embed again."
+    decision, so = Decision.EMBED, "More is lost than kept."
+    if min(evidence.found, evidence.overlap) >= KEPT:
+        decision, so = Decision.KEEP, "Nearly all of it is kept."
+    elif evidence.needed:
+        so = (
+            f"But {evidence.pairs:,} pairs are too few to learn a map or to judge one: bring "
+            f"{evidence.needed:,}, or embed again."
         )
-        return Verdict(Decision.EMBED, reason, basis)
-    if evidence.found >= HALF and evidence.ahead[0] >= -RISK * evidence.native:
-        reason = (
-            f"{numbers}. Aligned queries see what the new model sees at least as well as the old "
-            "model does; how much that is worth to your users only queries can tell."
+    elif evidence.found >= HALF and evidence.ahead[0] >= -RISK * evidence.native:
+        decision = Decision.LATER
+        so = (
+            "Aligned queries see what the new model sees at least as well as the old model does; "
+            "how much that is worth to your users only queries can tell."
         )
-        return Verdict(Decision.LATER, reason, basis)
-    return Verdict(Decision.EMBED, f"{numbers}. More is lost than kept.", basis)
+    return Verdict(decision, f"{numbers}. {so}", basis)

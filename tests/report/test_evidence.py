@@ -59,23 +59,6 @@ def test_the_maps_are_those_of_the_definitions(rng):
     np.testing.assert_allclose(maps["least squares"].query(X), X @ least, atol=1e-9)
 
 
-def test_neighbours_are_the_nearest_others(rng):
-    Z = rng.standard_normal((40, 3))
-    own = np.array([3, 17, 39])
-    scores = Z[own] @ Z.T
-    scores[np.arange(3), own] = -np.inf
-    expected = np.argsort(-scores, axis=1)[:, :10]
-    assert e.neighbours(Z[own], Z, own).tolist() == expected.tolist()
-    assert e.neighbours(Z[:2], Z[:4], np.array([0, 1])).shape == (2, 3)
-    # A row that does not find itself among the first has as many neighbours as any.
-    assert e.neighbours(-Z[own], Z, own).shape == (3, 10)
-
-
-def test_overlap_is_the_share_of_the_wanted():
-    found, wanted = np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 5]])
-    assert e.overlaps(found, wanted).tolist() == [1.0, 0.5]
-
-
 def unit(Z):
     return Z / np.linalg.norm(Z, axis=1, keepdims=True)
 

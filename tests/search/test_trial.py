@@ -1,0 +1,24 @@
+"""What held-out vectors should find, and the share of it that is found."""
+
+import numpy as np
+
+from procrustes_lab.search.trial import Trial, shared
+
+
+def test_neighbours_are_the_nearest_others():
+    Z = np.random.default_rng(5).standard_normal((40, 3))
+    own = np.array([3, 17, 39])
+    scores = Z[own] @ Z.T
+    scores[np.arange(3), own] = -np.inf
+    expected = np.argsort(-scores, axis=1)[:, :10]
+    assert Trial(Z, Z, own).near.tolist() == expected.tolist()
+    assert Trial(Z[:4], Z[:4], np.array([0, 1])).near.shape == (2, 3)
+    # A row that does not find itself among the first has as many neighbours as any.
+    Z[39] *= 1e-9
+    assert Trial(Z, Z, own).near.shape == (3, 10)
+    assert 39 not in Trial(Z, Z, own).near[2]
+
+
+def test_what_is_shared_is_a_share_of_the_wanted():
+    found, wanted = np.array([[1, 2], [3, 4]]), np.array([[2, 1], [4, 5]])
+    assert shared(found, wanted).tolist() == [1.0, 0.5]
