@@ -28,6 +28,9 @@ def read_judgements(
 ) -> Judgements:
     """Read ``query-id  document-id  score``, or trec_eval's ``query-id  0  document-id  score``.
 
+    Raises OSError or ValueError if the file cannot be read or is a pipe, a line is wrong (the
+    message names it), or no query has a relevant document among those known.
+
     Parameters
     ----------
     path : Path
@@ -38,9 +41,6 @@ def read_judgements(
         Rows by id.
     all_known : bool
         Whether an id that is not among them is an error.
-
-    Raises OSError or ValueError if the file cannot be read or is a pipe, a line is wrong (the
-    message names it), or no query has a relevant document among those known.
     """
     check_regular(path)
     grades: dict[int, dict[int, int]] = {}

@@ -38,7 +38,8 @@ def movielens(
 ) -> Interactions:
     """Read MovieLens: a user takes each film that the user rates `LIKED` or more.
 
-    The label of a film is, among its genres, the one that most films have.
+    The label of a film is, among its genres, the one that most films have. Raises ValueError if the
+    name is unknown or a line is damaged, OSError if the data are not there and cannot be had.
 
     Parameters
     ----------
@@ -50,9 +51,6 @@ def movielens(
         The folder that holds the folder `name`, with ratings.csv and movies.csv in it, or the
         file `name`.zip; see `procrustes_lab.data.cache.data_folder`. With neither, the zip file is
         downloaded to it.
-
-    Raises ValueError if the name is unknown or a line is damaged, OSError if the data are not
-    there and cannot be had.
 
     References
     ----------

@@ -10,19 +10,9 @@ def trace(expression: Any, transposed: Mapping[Any, Any] | None = None) -> Any:
     """Write each product in a sum as the first of all those that have the same trace.
 
     A trace does not change when the factors of a product are rotated, nor when the product is
-    transposed. Two expressions have equal traces, whatever the size of the matrices, if this makes
-    them equal.
-
-    Parameters
-    ----------
-    expression : SymPy expression
-        A sum of products of non-commuting symbols; numbers and commuting symbols may multiply them.
-    transposed : mapping of symbols to symbols, optional
-        Each matrix's transpose; without it products are rotated only, not transposed.
-
-    Returns
-    -------
-    SymPy expression
+    transposed. Two expressions, sums of products of non-commuting symbols, have equal traces,
+    whatever the size of the matrices, if this makes them equal. `transposed` has each matrix's
+    transpose; without it products are rotated only.
     """
     total = sp.Integer(0)
     for term in sp.Add.make_args(sp.expand(expression)):

@@ -138,28 +138,21 @@ def claim(
     an observed value and the margin also to twelve decimals, so that the rounding noise in which
     machines differ does not show. NaN satisfies nothing.
 
+    Raises ClaimError if the claim does not hold; it is shown first. Raises TypeError if not exactly
+    one relation is given, or a value cannot be compared, and ValueError if the tolerance is not a
+    number of at least zero, or the id was already used: not by the same cell, which may run again.
+
     Parameters
     ----------
-    id : str
-        A short name, unique in the notebook, such as `T2-lower`.
-    sentence : str
-        What is claimed, in words, without the numbers.
+    id, sentence : str
+        A short name, unique in the notebook, such as `T2-lower`; and what is claimed, in words,
+        without the numbers.
     observed : number, bool or SymPy expression
         The value found.
     at_most, at_least, equals : number, bool or SymPy expression
         The value it is held against: exactly one of the three.
     tolerance : float
         How far beyond the bound (or from the value it must equal) is still accepted.
-
-    Raises
-    ------
-    ClaimError
-        If the claim does not hold; it is shown first.
-    TypeError
-        If not exactly one relation is given, or a value cannot be compared.
-    ValueError
-        If the tolerance is not a number of at least zero, or the id was already used. Running a
-        notebook cell again is not a second use.
     """
     given = {"at_most": at_most, "at_least": at_least, "equals": equals}
     relations = [name for name, bound in given.items() if bound is not None]
@@ -179,16 +172,9 @@ def claim(
     bound = _plain(given[relation], id, relation)
     margin = _margin(id, relation, value, bound, float(tolerance))
     holds = value == bound if margin is None else margin >= 0
-    checked = Claim(
-        id=id,
-        sentence=sentence,
-        observed=_rounded(value, decimals=12),
-        relation=relation,
-        bound=_rounded(bound),
-        tolerance=float(tolerance),
-        holds=holds,
-        margin=None if margin is None else _rounded(margin, decimals=12),
-    )
+    seen, limit = _rounded(value, decimals=12), _rounded(bound)
+    margin = None if margin is None else _rounded(margin, decimals=12)
+    checked = Claim(id, sentence, seen, relation, limit, float(tolerance), holds, margin)
     _ledger[id] = (checked, execution)
     _show(checked)
     if not holds:

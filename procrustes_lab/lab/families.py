@@ -28,17 +28,6 @@ def extremal(n: int, source_dim: int, target_dim: int, epsilon: float = 1.0) -> 
     diagonal with r = r_x + r_y = min(n, d_x + d_y) entries ±c, c = ε/√r, and XᵀY = 0 leaves nothing
     to align, so p² = t = rc = √r·ε. Up to rotations of object space and of either side, no other
     pair attains T1, except G = H.
-
-    Parameters
-    ----------
-    n, source_dim, target_dim : int
-        Objects, d_x and d_y.
-    epsilon : float
-        The Gram discrepancy ‖G − H‖_F of the pair.
-
-    Returns
-    -------
-    X, Y : arrays (n, source_dim) and (n, target_dim)
     """
     source_rank = min(source_dim, n)
     target_rank = min(target_dim, n - source_rank)
@@ -52,25 +41,10 @@ def extremal(n: int, source_dim: int, target_dim: int, epsilon: float = 1.0) -> 
 def spectral(source: ArrayLike, target: ArrayLike, epsilon: float) -> Pair:
     """Attain T8: of all pairs with these singular values and this ε, one with the largest p².
 
-    Axis i of X has length x_i and axis i of Y length y_i, both sorted, in orthogonal planes. The
-    axes with the smallest products turn by a right angle, the next by part of one, the rest not.
-
-    Parameters
-    ----------
-    source, target : array (d,)
-        Singular values of X and of Y.
-    epsilon : float
-        ‖G − H‖_F, between the least and the most that these spectra allow: ε² from
-        Σ(x_i² − y_i²)² to Σ(x_i⁴ + y_i⁴).
-
-    Returns
-    -------
-    X, Y : arrays (2d, d)
-
-    Raises
-    ------
-    ValueError
-        If no pair with these singular values has that ε.
+    Axis i of X has length x_i and axis i of Y length y_i, both sorted, in d orthogonal planes; X
+    and Y are (2d, d). The axes with the smallest products turn by a right angle, the next by part
+    of one, the rest not. These spectra allow ε² from Σ(x_i² − y_i²)² to Σ(x_i⁴ + y_i⁴): raises
+    ValueError for another.
     """
     x, y = np.sort(np.asarray(source, float)), np.sort(np.asarray(target, float))
     least, most = np.sum((x**2 - y**2) ** 2), np.sum(x**4 + y**4)
@@ -92,21 +66,8 @@ def unit_extremal(n: int, dim: int) -> Pair:
 
     The cosine and the sine of a frequency have squares that sum to 1 at every point; the constant
     and, for even n, the alternating column have constant squares. So each side is a tight frame
-    of unit vectors: G = (n/d)P, H = (n/d)P′ with orthogonal projections P and P′, PP′ = 0.
-
-    Parameters
-    ----------
-    n, dim : int
-        Objects and dimension d, n ≥ 2d; n even unless d is.
-
-    Returns
-    -------
-    X, Y : arrays (n, dim), every row of length 1
-
-    Raises
-    ------
-    ValueError
-        If the basis cannot be split.
+    of unit vectors: G = (n/d)P, H = (n/d)P′ with orthogonal projections P and P′, PP′ = 0. Raises
+    ValueError if the basis cannot be split: n ≥ 2d, and n is even unless d is.
     """
     if n < 2 * dim or (n % 2 and dim % 2):
         raise ValueError(f"n = {n} points for d = {dim}: choose n ≥ 2d, and even unless d is")
@@ -136,17 +97,7 @@ def tilted(angles: ArrayLike, energies: ArrayLike) -> Pair:
     In lens coordinates (Δ/t, p²/t) is the average of the points (sin θᵢ, 1 − cos θᵢ) with weights
     wᵢ. One common angle sits on the lens's lower side; angles 0 and π/2 alone, on its upper side;
     averages reach every point between, because the lens is the convex hull of its lower side.
-
-    Parameters
-    ----------
-    angles : array (k,)
-        θᵢ, in radians.
-    energies : array (k,)
-        wᵢ ≥ 0.
-
-    Returns
-    -------
-    X, Y : arrays (2k, k)
+    X and Y are (2k, k).
     """
     theta, lengths = np.asarray(angles, float), np.sqrt(np.asarray(energies, float))
     X = np.vstack([np.diag(lengths), np.zeros((lengths.size, lengths.size))])
@@ -159,46 +110,20 @@ def at(x: float, y: float) -> Pair:
 
     The ray from the origin through the point meets the lower side at the angle θ = 2 arctan(y/x),
     since (1 − cos θ)/sin θ = tan(θ/2). One plane at that angle carries the fraction x/sin θ of the
-    energy and a plane that both sets share carries the rest.
-
-    Parameters
-    ----------
-    x, y : float
-        A point with 1 − √(1 − x²) ≤ y ≤ x ≤ 1.
-
-    Returns
-    -------
-    X, Y : arrays (4, 2)
-
-    Raises
-    ------
-    ValueError
-        If the point is outside the lens, where no pair can be.
+    energy and a plane that both sets share carries the rest; X and Y are (4, 2). Raises ValueError
+    outside the lens, 1 − √(1 − x²) ≤ y ≤ x ≤ 1, where no pair can be.
     """
     theta, turned = _chord(x, y)
     return tilted([theta, 0.0], [turned / 2.0, (1.0 - turned) / 2.0])
 
 
 def unit_at(x: float, y: float) -> Pair:
-    """Place a pair of unit rows at a given point (Δ/t, p²/t) of the lens.
+    """Place a pair of unit rows at a given point (Δ/t, p²/t) of the lens; see `at`.
 
-    The columns are Walsh functions, ±1 everywhere, times lengths: a row's squared length is the
-    sum of the columns' weights. One column is shared and two turn by θ, in planes (1, 2) and
-    (4, 7), to opposite sides: as 1·2 = 4·7, what one adds to a row's length the other takes.
-
-    Parameters
-    ----------
-    x, y : float
-        A point with 1 − √(1 − x²) ≤ y ≤ x ≤ 1.
-
-    Returns
-    -------
-    X, Y : arrays (8, 3), every row of length 1
-
-    Raises
-    ------
-    ValueError
-        If the point is outside the lens, where no pair can be.
+    The columns of X and Y, (8, 3), are Walsh functions, ±1 everywhere, times lengths: a row's
+    squared length is the sum of the columns' weights. One column is shared and two turn by θ, in
+    planes (1, 2) and (4, 7), to opposite sides: as 1·2 = 4·7, what one adds to a row's length the
+    other takes.
     """
     theta, turned = _chord(x, y)
     walsh = hadamard(8).astype(float)
@@ -292,28 +217,15 @@ def mixed_tilts(n: int, source_dim: int, target_dim: int, rng: np.random.Generat
 FAMILIES: dict[str, Family] = {
     family.__name__: family
     for family in (
-        independent,
-        noisy_rotation,
-        shared_factors,
-        sparse,
-        badly_scaled,
-        mixed_tilts,
-        rank_one,
-        shared_or_disjoint,
+        *(independent, noisy_rotation, shared_factors, sparse, badly_scaled, mixed_tilts),
+        *(rank_one, shared_or_disjoint),
     )
 }
 """The random families by name, each called as ``family(n, source_dim, target_dim, rng)``."""
 
 
 def random_pair(rng: np.random.Generator, largest: int = 12) -> tuple[str, Array, Array]:
-    """Draw a family, three sizes n, d_x, d_y between 1 and `largest`, and a pair of that family.
-
-    Returns
-    -------
-    name : str
-        The family's name, a key of `FAMILIES`.
-    X, Y : arrays (n, d_x) and (n, d_y)
-    """
+    """Draw the name of a family, three sizes n, d_x, d_y from 1 to `largest`, and such a pair."""
     name = str(rng.choice(list(FAMILIES)))
     n, source_dim, target_dim = (int(size) for size in rng.integers(1, largest + 1, 3))
     return name, *FAMILIES[name](n, source_dim, target_dim, rng)
@@ -322,9 +234,8 @@ def random_pair(rng: np.random.Generator, largest: int = 12) -> tuple[str, Array
 def _chord(x: float, y: float) -> tuple[float, float]:
     """Where the ray through (x, y) leaves the lens: the angle, and the share of it to the point."""
     if not 0.0 <= y <= x <= 1.0 or x**2 + (1.0 - y) ** 2 > 1.0 + 1e-12:
-        raise ValueError(
-            f"(x, y) = ({x}, {y}) is outside the lens: choose 1 − √(1 − x²) ≤ y ≤ x ≤ 1"
-        )
+        lens = "choose 1 − √(1 − x²) ≤ y ≤ x ≤ 1"
+        raise ValueError(f"(x, y) = ({x}, {y}) is outside the lens: {lens}")
     theta = float(2.0 * np.arctan2(y, x))
     return theta, min(1.0, x / np.sin(theta)) if theta > 0.0 else 0.0
 

@@ -81,17 +81,8 @@ def dark_style() -> Iterator[None]:
 def save(fig: Figure, name: str, svg: bool = False) -> None:
     """Write ``<name>.png``, and ``<name>.svg`` if asked: the same bytes for the same picture.
 
-    The folder is the one that the environment variable ``PROCRUSTES_LAB_FIGURES`` names; it is
-    made if need be. With the variable unset nothing is written, so that a reader's notebook
-    leaves no files behind.
-
-    Parameters
-    ----------
-    fig : Figure
-    name : str
-        File name without its ending, such as ``"03_lens"``.
-    svg : bool
-        Whether to write the vector form too.
+    The folder is the one that the environment variable ``PROCRUSTES_LAB_FIGURES`` names, made if
+    need be. With the variable unset nothing is written: a reader's notebook leaves no files behind.
     """
     folder = os.environ.get(FIGURES_VARIABLE)
     if not folder:
@@ -111,13 +102,7 @@ def keep(table: Table, name: str) -> None:
 
 
 def committed(name: str) -> None:
-    """Show the committed figure and table of a name: results of data that are not at hand.
-
-    Parameters
-    ----------
-    name : str
-        Of ``name.png`` or ``name.md``, or both, in the folder `figures` beside the notebooks.
-    """
+    """Show the committed figure or table of a name, or both: results of data not at hand."""
     from IPython.display import Image, Markdown, display
 
     paths = [Path("..", "figures", f"{name}{ending}") for ending in (".png", ".md")]
@@ -132,14 +117,8 @@ def committed(name: str) -> None:
 def lens_axes(ax: Axes, label_sides: bool = True) -> None:
     """Prepare axes for points (Δ/t, p²/t): the lens shaded, its two sides drawn and named.
 
-    Colours come from the style in force when the axes were made, so that the lens suits light and
-    dark pages alike.
-
-    Parameters
-    ----------
-    ax : Axes
-    label_sides : bool
-        Whether to write each side's inequality along it.
+    Colours are those of the style in force, so that it suits light and dark pages alike. Labels
+    write each side's inequality along it.
     """
     ink = mpl.rcParams["text.color"]
     x, y = lens.lower_side()

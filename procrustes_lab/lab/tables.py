@@ -60,7 +60,7 @@ def table(
     best: Mapping[str, Any] | None = None,
     caption: str = "",
 ) -> Table:
-    """Lay out rows of names and numbers.
+    """Lay out rows of names and numbers, with a cell for every column: else ValueError.
 
     Parameters
     ----------
@@ -75,11 +75,6 @@ def table(
         For a heading ``max`` or ``min``: the cells that have it are set in bold.
     caption : str
         A sentence above the table.
-
-    Raises
-    ------
-    ValueError
-        If a row has not one cell a column.
     """
     cells = [tuple(row) for row in rows]
     for number, row in enumerate(cells):
