@@ -59,6 +59,7 @@ def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
     matrix, threshold = _difference(unit, kind)
     blocks = (unit_rows(block.astype(float)) for block in side.blocks)
     first = np.concatenate([_scores(block, matrix) for block in blocks]) > threshold
+    first = first == first[0]  # of two halves the first row's is named, whatever a vector's sign
     return Mixture(np.flatnonzero(first == (2 * first.sum() <= pairs.n)), *best)
 
 
@@ -70,7 +71,7 @@ def _splits(unit: Matrix) -> Iterator[Mask]:
     if not kernel.any():
         return
     start = np.random.default_rng(0).standard_normal(len(kernel))
-    for direction in eigsh(kernel, SPLITS, which="LA", v0=start)[1].T[::-1]:
+    for direction in eigsh(kernel, SPLITS, which="LA", v0=start, tol=1e-3)[1].T[::-1]:
         kind = direction > 0
         for _ in range(20):
             if not 1 < kind.sum() < len(kind) - 1:

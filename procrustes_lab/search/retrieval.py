@@ -401,10 +401,13 @@ def largest(scores: Matrix, k: int) -> Indices:
     if k == 1:
         best: Indices = np.argmax(scores, axis=1, keepdims=True)
         return best
-    least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
-    above, tied = scores > least, scores == least
-    # Partitioning picks any of the tied columns; the lowest ones are wanted.
-    room = k - np.count_nonzero(above, axis=1, keepdims=True)
-    columns = np.nonzero(above | (tied & (np.cumsum(tied, axis=1) <= room)))[1].reshape(-1, k)
+    least = np.partition(scores, -k, axis=1)[:, -k, np.newaxis]
+    wanted = scores >= least
+    over = np.flatnonzero(np.count_nonzero(wanted, axis=1) > k)
+    if len(over):  # of the tied columns the lowest are wanted
+        tied = scores[over] == least[over]
+        room = k - np.count_nonzero(scores[over] > least[over], axis=1, keepdims=True)
+        wanted[over] &= ~tied | (np.cumsum(tied, axis=1) <= room)
+    columns = np.nonzero(wanted)[1].reshape(-1, k)
     order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
