@@ -183,6 +183,7 @@ def api_pages(notebooks: Notebooks) -> Iterator[tuple[str, str]]:
     """Write a page for each public name, and one that lists them."""
     objects = {name: getattr(procrustes_lab, name) for name in procrustes_lab.__all__}
     names = sorted(objects, key=lambda name: (inspect.isclass(objects[name]), name))
+    uses = {stem: used(notebook, objects) for stem, notebook in notebooks.items()}
     rows = []
     for name in names:
         directive = "autoclass" if inspect.isclass(objects[name]) else "autofunction"
@@ -190,7 +191,7 @@ def api_pages(notebooks: Notebooks) -> Iterator[tuple[str, str]]:
         users = [
             f"- [{title(notebook)}](../notebooks/{stem}.ipynb)"
             for stem, notebook in notebooks.items()
-            if used(notebook, objects)[name]
+            if uses[stem][name]
         ]
         listed = "\n".join(users) or "No notebook calls it."
         yield (

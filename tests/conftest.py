@@ -1,10 +1,14 @@
 """Settings of all tests."""
 
 import os
+import sys
 
 import pytest
 from browser import EXECUTABLE, Browser
 from hypothesis import settings
+
+# As in `procrustes_lab.cli.main`: a grammar that takes two seconds, and that no notebook needs.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 # `ci` tries the same examples every time, so that a failure is a failure everywhere.
 settings.register_profile("dev", deadline=None)

@@ -10,7 +10,6 @@ from procrustes_lab.cli.commands import fit_command
 from procrustes_lab.search import retrieval
 
 faiss = pytest.importorskip("faiss")
-qdrant = pytest.importorskip("qdrant_client")
 K, ASKED, SEARCHED = 10, 200, 3000
 
 
@@ -82,6 +81,7 @@ def test_an_approximate_index_is_as_good_for_aligned_queries_as_for_its_own(mode
 
 
 def test_a_vector_database_takes_aligned_queries(models):
+    qdrant = pytest.importorskip("qdrant_client")
     documents, queries = models
     client = qdrant.QdrantClient(":memory:")
     space = qdrant.models.VectorParams(size=384, distance=qdrant.models.Distance.DOT)

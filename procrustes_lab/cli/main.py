@@ -113,6 +113,8 @@ def main() -> None:
     0: done. 1: a notebook failed. 2: wrong use or bad input. 130: interrupted. 143: terminated.
     129: hung up.
     """
+    # Reading a notebook would compile, for two seconds, a grammar that checks nothing of notebooks.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has an arrow
     try:
