@@ -1,4 +1,7 @@
-"""The report, end to end, on files that are written here."""
+"""The report, end to end, on files that are written here.
+
+Some are executed in a kernel, as a user's are, the others in this process: the page is the same.
+"""
 
 import http.server
 import json
@@ -11,6 +14,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import in_process
 import nbformat
 import numpy as np
 import pytest
@@ -44,7 +48,14 @@ def space():
     return X, X @ turn, turn
 
 
-def report(folder, new, old, ids=None, name="report", **options):
+def written(*paths, **options):
+    """Write a report without a kernel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("procrustes_lab.lab.runner.run", in_process.run)
+        return write_report(*paths, **options)
+
+
+def report(folder, new, old, ids=None, name="report", write=written, **options):
     """Write both files, and return the verdict and the page."""
     suffix = ".npy" if ids is None else ".npz"
     paths = folder / f"old{suffix}", folder / f"new{suffix}"
@@ -54,7 +65,7 @@ def report(folder, new, old, ids=None, name="report", **options):
         else:
             np.savez(path, vectors=rows, ids=ids)
     output = folder / f"{name}.html"
-    title = write_report(*paths, output, **options).title
+    title = write(*paths, output, **options).title
     return title.split(":")[0], output.read_text(encoding="utf-8")
 
 
@@ -105,7 +116,7 @@ def undated(html):
 def turned(space, tmp_path_factory):
     folder = tmp_path_factory.mktemp("turned")
     X, Y, _ = space
-    return folder, *report(folder, X, Y, keep_notebook=True)
+    return folder, *report(folder, X, Y, write=write_report, keep_notebook=True)
 
 
 def test_a_planted_turn_keeps_the_index(turned):
@@ -129,7 +140,7 @@ def test_the_executed_notebook_is_kept_where_asked_and_nothing_else(turned):
 def test_the_same_files_and_seed_give_the_same_page_but_for_the_date(turned, tmp_path):
     folder, _, html = turned
     again = tmp_path / "report.html"
-    write_report(folder / "old.npy", folder / "new.npy", again)
+    written(folder / "old.npy", folder / "new.npy", again)
     assert undated(again.read_text(encoding="utf-8")) == undated(html)
     assert undated(html) != html
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
@@ -285,7 +296,7 @@ def test_names_and_ids_stay_text(asked, tmp_path):
     np.savez(paths["oldq"], vectors=old_queries)
     np.savez(paths["newq"], vectors=queries)
     output = folder / f"{stem}.html"
-    title = write_report(
+    title = written(
         *(paths["old"], paths["new"], output), queries=(paths["oldq"], paths["newq"])
     ).title
     html = output.read_text(encoding="utf-8")
@@ -304,7 +315,7 @@ def test_a_failure_is_one_sentence_and_leaves_an_existing_page_as_it_was(space, 
     broken = X.copy()
     broken[17, 3] = np.nan
     with pytest.raises(FileError, match=r"new\.npy has NaN in row 17, column 3"):
-        report(tmp_path, broken, Y)
+        report(tmp_path, broken, Y, write=write_report)
     with pytest.raises(FileError, match=r"old\.npy has nothing but zeros"):
         report(tmp_path, X, 0 * Y)
     with pytest.raises(FileError, match="expected at least 20"):
