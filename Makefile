@@ -38,13 +38,13 @@ check test refresh: export OMP_NUM_THREADS = 1
 check test refresh: export OPENBLAS_NUM_THREADS = 1
 # The committed outputs are one processor kind's: another rounds the last bits differently.
 check test refresh: export OPENBLAS_CORETYPE = Haswell
-TESTS = $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=ci
+TESTS = $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=ci -p no:nbval
 
 check: .venv/.test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(TESTS) --ignore=tests/test_notebooks.py
+	@$(TESTS) --ignore=tests/test_notebooks.py -m "not long"
 
 test: .venv/.test
 	@$(BIN)/ruff format --check .

@@ -27,9 +27,13 @@ def search():
     del sys.modules[SCRIPT.stem]
 
 
-def test_no_bound_breaks_in_half_a_minute(search, tmp_path):
+@pytest.mark.parametrize(
+    ("seconds", "instances"), [("5", "12000"), pytest.param("25", "200000", marks=pytest.mark.long)]
+)
+def test_no_bound_breaks_in_so_many_seconds(search, tmp_path, seconds, instances):
     output = tmp_path / "result.json"
-    assert search.main(["--seconds", "25", "--instances", "200000", "--output", str(output)]) == 0
+    command = ["--seconds", seconds, "--instances", instances, "--output", str(output)]
+    assert search.main(command) == 0
     result = json.loads(output.read_text())
     assert result["random_pairs"] > 10_000
     assert result["searches"] > 3
