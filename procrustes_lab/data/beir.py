@@ -118,19 +118,10 @@ def load(folder: Folder) -> Collection:
 def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
     """Grade a search with trec_eval's own code, a query's own document left out as in BEIR.
 
-    Parameters
-    ----------
-    collection : Collection
-    queries : array_like of int, shape (q,)
-        Which of its queries were searched for.
-    found : array_like of int, shape (q, k)
-        Rows of its documents, best first: their order is all that counts. Raises ValueError if it
-        has not one row per query.
-
-    Returns
-    -------
-    ndarray of float64, shape (q, 3)
-        One column for each of `METRICS`. The reciprocal rank is 0 beyond the first k.
+    `queries`, shape (q,), says which were searched for; `found`, shape (q, k), has rows of
+    documents, best first: their order is all that counts. Returns one column for each of `METRICS`,
+    shape (q, 3); the reciprocal rank is 0 beyond the first k. Raises ValueError if `found` has not
+    one row per query.
 
     References
     ----------
@@ -163,19 +154,9 @@ def grade(
 ) -> NDArray[np.float64]:
     """Search by dot product, and grade every query as `evaluate` does; errors as `search`'s.
 
-    Parameters
-    ----------
-    collection : Collection
-    evaluated : array_like of int, shape (q,)
-        Which of its queries are asked.
-    queries, documents : array_like, shapes (q, d) and (n, d)
-        Vectors of these queries and of all documents.
-
-    Returns
-    -------
-    ndarray of float64, shape (q, 3)
-        One column for each of `METRICS`. Where every query has one relevant document, its exact
-        rank gives them; else `evaluate` does, from the first 1,000 that are found.
+    `evaluated`, shape (q,), says which queries are asked; `queries` and `documents` are the vectors
+    of these, (q, d), and of all documents, (n, d). Where every query has one relevant document, its
+    exact rank gives the grades; else `evaluate` does, from the first 1,000 that are found.
     """
     asked = np.asarray(evaluated)
     answers = [[row for row, mark in collection.judgements[j].items() if mark > 0] for j in asked]

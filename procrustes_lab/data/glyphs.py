@@ -145,22 +145,9 @@ def train(
 ) -> Towers:
     """Train both towers on some of the glyphs, by `info_nce` and Adam; kept on disk between calls.
 
-    Parameters
-    ----------
-    glyphs : Glyphs
-    rows : ndarray of int
-        Which of them to train on: keep out what the towers are to be evaluated on. Raises
-        ValueError if there are fewer than a batch takes.
-    temperature : float
-        Of the loss. It is not learned.
-    steps : int
-        Number of batches, of 256 pairs each.
-    seed : int
-        Of the first weights and of the batches.
-    dimension : int
-        Number of coordinates of an embedding.
-    data_home : path, optional
-        See `procrustes_lab.data.cache`.
+    Keep out of `rows` what the towers are to be evaluated on; fewer rows than a batch takes are a
+    ValueError. The temperature of the loss is not learned; there are so many steps, each with a
+    batch of 256 pairs; first weights and batches are drawn by the seed.
 
     References
     ----------

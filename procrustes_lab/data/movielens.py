@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import warnings
@@ -163,13 +164,9 @@ def _parse(lines: Sequence[str]) -> NDArray[np.void]:
 
 
 def _parses(line: str) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a line is empty
-        try:
-            _parse([line])
-        except ValueError:
-            return False
-    return True
+    with contextlib.suppress(ValueError):
+        return bool(line.strip()) and len(_parse([line])) == 1
+    return False
 
 
 def _damaged(path: Place, number: int, line: str, expected: str) -> ValueError:

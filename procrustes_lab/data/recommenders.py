@@ -31,13 +31,9 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Interactions:
-    """Who took what, oldest first: user `users[i]` took item `items[i]`.
+    """Who took what, oldest first: user `users[i]` took item `items[i]`, of m.
 
-    Attributes
-    ----------
-    users, items : ndarray of int64, shape (m,)
-    names, labels : tuple of str
-        Of each item; a label is what it is, to be predicted from its vector.
+    Each item has a name, and a label: what it is, to be predicted from its vector.
     """
 
     users: Indices
@@ -93,7 +89,8 @@ def rolling_windows(
     """Cut the interactions into overlapping windows, one for each version.
 
     The first window starts with the oldest interaction, the last ends with the newest; `share` is
-    the length of each, as a share of all interactions.
+    the length of each, as a share of all interactions. Raises ValueError if either number is out of
+    range, or no item is in every window.
 
     Returns
     -------
@@ -101,11 +98,6 @@ def rolling_windows(
         1 where a user took an item in this window.
     kept : ndarray of int64, shape (k,)
         The items that occur in every window; the others have no vector in some version.
-
-    Raises
-    ------
-    ValueError
-        If `versions` or `share` is out of range, or no item is in every window.
     """
     if versions < 2:
         raise ValueError(f"versions is {versions}; expected at least 2")
@@ -140,15 +132,8 @@ def fit(
     """Factorise a window by Bayesian personalised ranking (BPR).
 
     Stochastic gradients make a user's score of an item taken larger than that of another item.
-    They run in one thread, since several would race and never give the same vectors twice.
-
-    Parameters
-    ----------
-    window : csr_matrix, shape (users, items)
-    factors, iterations, learning_rate, seed
-        Of `implicit`'s BPR: numbers per vector, passes over the data, step, random numbers.
-    start : Factors, optional
-        The previous version, for a warm start in place of a random one.
+    They run in one thread, since several would race and never give the same vectors twice; from
+    the previous version, if `start` is one, in place of random numbers.
 
     References
     ----------
@@ -178,18 +163,10 @@ def item_vectors(
     warm: bool = False,
     data_home: Folder | None = None,
 ) -> Matrix:
-    """Train one version on each window, kept on disk between calls.
+    """Train one version on each window by `fit`, kept on disk between calls.
 
-    Parameters
-    ----------
-    windows : sequence of csr_matrix, shape (users, items)
-    factors, iterations, seed
-        See `fit`. Each version has a seed of its own: starting all from the same random numbers
-        would be half a warm start.
-    warm : bool
-        Whether each version but the first starts from the one before it.
-    data_home : path, optional
-        See `procrustes_lab.data.cache`.
+    A version starts from the one before it if `warm`; else each has a seed of its own: starting all
+    from the same random numbers would be half a warm start.
 
     Returns
     -------

@@ -49,6 +49,9 @@ def embed(
 ) -> NDArray[np.float64]:
     """Embed texts by latent semantic analysis: tf–idf weights, then a truncated SVD.
 
+    Raises ValueError if the name is unknown, or the texts are too few for the dimension, or one
+    string.
+
     Parameters
     ----------
     name : {"word", "character", "bigram"}
@@ -66,11 +69,6 @@ def embed(
     -------
     ndarray of float64, shape (len(texts), dimension)
         One unit row per text, and a zero row for a text without a known feature.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, the texts are too few for the dimension, or they are one string.
 
     Notes
     -----
@@ -132,6 +130,8 @@ def network(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Return the vectors of API descriptions by a pretrained network, for those that have any.
 
+    Raises ValueError or OSError if the name is unknown, or a file is missing or damaged.
+
     Parameters
     ----------
     name : {"minilm", "mpnet", "use", "e5"}
@@ -147,11 +147,6 @@ def network(
     kept : ndarray of int64, shape (k,)
         The rows of `descriptions` that they belong to. Left out are objects whose summary or body
         is not one that was encoded: other versions of the libraries describe some differently.
-
-    Raises
-    ------
-    OSError, ValueError
-        If the name is unknown, or a file is missing or damaged.
 
     References
     ----------

@@ -208,13 +208,10 @@ def _json(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
 
 def _describe(value: Any) -> Column:
     """Return what a value of JSON can be."""
-    if isinstance(value, list):
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-        return Column("vectors", "list of numbers") if numbers and value else Column("", "list")
-    if isinstance(value, str):
-        return Column("text", "text")
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return Column("ids" if whole else "", "whole number" if whole else type(value).__name__)
+    if isinstance(value, list) and value and {type(v) for v in value} <= {int, float}:
+        return Column("vectors", "list of numbers")
+    known = {str: Column("text", "text"), int: Column("ids", "whole number")}
+    return known.get(type(value), Column("", type(value).__name__))
 
 
 def _by_request(path: Path, answers: Any, arrow: Any) -> list[Any]:
