@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .alignment import Alignment, align
-from .moments import Moments
 from .polar import polar
 from .sampling import effective_dimension, excess_bound, excess_rate, risk_of
-from .sums import Matrix
+from .sums import Cross, Matrix, cross_of, sum_cross
 from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
 
 Generator = np.random.Generator
@@ -230,19 +229,21 @@ def learning_curve(
     _, rest = _split(len(x), held_out, math.ceil(first * 2**1.5), rng)
     steps = int(2 * math.log2(len(rest) / first) + 1e-9)
     sizes = np.rint(len(rest) * 2.0 ** (-np.arange(steps, -1, -1) / 2)).astype(int)
-    everything = Moments.from_arrays(x, y)
+    everything = cross_of(x, y)
     W_all, _ = polar(everything.xy)
     errors = np.full((2, len(sizes)), draws * _error(W_all, everything))
     for _ in range(draws):
         chosen, rest = _split(len(x), held_out, 1, rng)
-        unseen = Moments.from_arrays(x[chosen], y[chosen])
-        batches = (Moments.from_arrays(x[rows], y[rows]) for rows in np.split(rest, sizes)[:-1])
-        for k, seen in enumerate(accumulate(batches)):
+        unseen, *batches = (
+            sum_cross(x[rows], y[rows], np.float64, everything[4:])
+            for rows in (chosen, *np.split(rest, sizes)[:-1])
+        )
+        for k, seen in enumerate(accumulate(batches, Cross.plus)):
             W, _ = polar(seen.xy)
             # The map of all pairs has the same expected error on any random part of them, so
             # counting from it takes out the luck of the draw and nothing else.
-            for side, moments in enumerate((seen, unseen)):
-                errors[side, k] += _error(W, moments) - _error(W_all, moments)
+            for side, cross in enumerate((seen, unseen)):
+                errors[side, k] += _error(W, cross) - _error(W_all, cross)
     fitted, unknown = errors / draws
     slope, height = np.polyfit(np.log(sizes), np.log(_half_gap(fitted, unknown)), 1)
     return LearningCurve(
@@ -327,9 +328,10 @@ def pairs_needed(
     )
 
 
-def _error(W: Matrix, moments: Moments) -> float:
+def _error(W: Matrix, cross: Cross) -> float:
     """Mean squared distance after W, the narrower side padded with zeros."""
-    return moments.energy - 2 * float(np.vdot(W, moments.xy)) / moments.n
+    gained = float(np.vdot(W, cross.xy)) * cross.source_scale * cross.target_scale
+    return cross.energy - 2 * gained / cross.n
 
 
 def _half_gap(fitted: ArrayLike, held_out: ArrayLike) -> Matrix:

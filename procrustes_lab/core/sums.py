@@ -36,6 +36,17 @@ class Cross(NamedTuple):
         source, target = self.source_energy / self.n, self.target_energy / self.n
         return source * self.source_scale**2 + target * self.target_scale**2
 
+    def plus(self, other: Cross) -> Cross:
+        """Return the same of both sets of rows, which were divided by the same scales."""
+        return Cross(
+            self.n + other.n,
+            self.xy + other.xy,
+            self.source_energy + other.source_energy,
+            self.target_energy + other.target_energy,
+            self.source_scale,
+            self.target_scale,
+        )
+
 
 # Overflow while summing is no error: `scales` sees it in the sums and mends it.
 @np.errstate(all="ignore")
@@ -52,12 +63,13 @@ def cross_of(
     ValueError
         If either side holds NaN or infinity; the message calls them by `names`.
     """
-    cross = _sum_cross(X, Y, dtype, (1.0, 1.0))
+    cross = sum_cross(X, Y, dtype, (1.0, 1.0))
     units = scales(X, Y, cross, dtype, names)
-    return cross if units == (1.0, 1.0) else _sum_cross(X, Y, dtype, units)
+    return cross if units == (1.0, 1.0) else sum_cross(X, Y, dtype, units)
 
 
-def _sum_cross(X: Embeddings, Y: Embeddings, dtype: Real, units: Scales) -> Cross:
+def sum_cross(X: Embeddings, Y: Embeddings, dtype: Real, units: Scales) -> Cross:
+    """Cross product and energies of rows divided by the given scales."""
     xy, source, target = np.zeros((X.shape[1], Y.shape[1])), 0.0, 0.0
     for x, y in _blocks(X, Y, dtype, units):
         xy += x.T @ y
