@@ -132,16 +132,12 @@ def _csv(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
         numbers, text = arrow.float64(), arrow.string()
         types = dict.fromkeys(families.get(vectors, ()), numbers) or {vectors: text}
         types |= {} if ids is None else {ids: text}
+        chosen = {"include_columns": list(types), "column_types": types}
         yield from reader.open_csv(
             path,
             reader.ReadOptions(block_size=LINE_BYTES, column_names=names, skip_rows=int(headed)),
             reader.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            reader.ConvertOptions(
-                include_columns=list(types),
-                column_types=types,
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
+            reader.ConvertOptions(**chosen, null_values=[""], strings_can_be_null=True),
         )
 
     return columns, batches
