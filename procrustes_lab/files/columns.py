@@ -217,15 +217,13 @@ class NonFinite:
 
     def error(self, n: int) -> FileError:
         """Return what to say of them, of a file of n rows."""
-        if len(self.rows) == 1:
-            found, these = self.first, "that row"
-        else:
-            some = ", ".join(map(str, self.rows[:3])) + (", …" if len(self.rows) > 3 else "")
-            found = f"NaN or infinity in {len(self.rows):,} of {n:,} rows, {some}"
+        found, these, more = self.first, "that row", ", …" if len(self.rows) > 3 else ""
+        if len(self.rows) > 1:
+            some = ", ".join(map(str, self.rows[:3]))
+            found = f"NaN or infinity in {len(self.rows):,} of {n:,} rows, {some}{more}"
             these = "these rows"
         if self.names:
-            some = ", ".join(self.names[:3]) + (", …" if len(self.rows) > 3 else "")
-            found += f" (id {some})"
+            found += f" (id {', '.join(self.names[:3])}{more})"
         return FileError(
             f"{self.path} has {found}; expected finite numbers: drop {these} from both sides"
         )

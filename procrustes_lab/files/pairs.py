@@ -139,19 +139,17 @@ class Pairs:
             )
         return by
 
-    def take(self, rows: ArrayLike) -> tuple[Embeddings, Embeddings]:
+    def take(self, rows: ArrayLike | slice) -> tuple[Embeddings, Embeddings]:
         """Return the new and the old vectors of some pairs, by number; errors as of `fetch`."""
-        return self._fetch(np.asarray(rows, dtype=np.intp))
+        index = rows if isinstance(rows, slice) else np.asarray(rows, dtype=np.intp)
+        new = index if self.new_rows is None else self.new_rows[index]
+        old = index if self.old_rows is None else self.old_rows[index]
+        return self.new.fetch(new), self.old.fetch(old)
 
     def batches(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[Embeddings, Embeddings]]:
         """Yield the new and the old vectors of all pairs, so many at a time; see `take`."""
         for start in range(0, self.n, rows):
-            yield self._fetch(slice(start, start + rows))
-
-    def _fetch(self, index: slice | NDArray[np.intp]) -> tuple[Embeddings, Embeddings]:
-        new = index if self.new_rows is None else self.new_rows[index]
-        old = index if self.old_rows is None else self.old_rows[index]
-        return self.new.fetch(new), self.old.fetch(old)
+            yield self.take(slice(start, start + rows))
 
 
 def read(

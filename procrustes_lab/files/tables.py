@@ -226,15 +226,11 @@ def _by_request(path: Path, answers: Any, arrow: Any) -> list[Any]:
             )
         for item in items:
             name = id_ if len(items) == 1 else f"{id_}/{item['index']}"
-            found.append((natural(name), name, item["embedding"]))
-    found.sort(key=lambda answer: answer[0])
-    ordered = arrow.table(
-        {
-            "custom_id": [name for _, name, _ in found],
-            "embedding": arrow.array([v for _, _, v in found], arrow.list_(arrow.float64())),
-        }
-    )
-    return list(ordered.to_batches())
+            found.append({"custom_id": name, "embedding": item["embedding"]})
+    found.sort(key=lambda entry: natural(entry["custom_id"]))
+    vectors = arrow.list_(arrow.float64())
+    schema = arrow.schema({"custom_id": arrow.string(), "embedding": vectors})
+    return list(arrow.Table.from_pylist(found, schema).to_batches())
 
 
 def _columns(schema: Any) -> dict[str, Column]:
