@@ -20,6 +20,7 @@ from procrustes_lab.files import Block, FileError, Pairs, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.columns import BY_NAME, wanted_of
 from procrustes_lab.files.formats import check_file
+from procrustes_lab.report.verdict import Decision
 from procrustes_lab.search.maps import DEFAULT
 
 from .fitting import fit, measure, progress
@@ -27,8 +28,7 @@ from .fitting import fit, measure, progress
 FAILED = 3
 """Exit code of a report whose verdict is one that `--fail-on` names."""
 
-VERDICTS = ("leave", "optional", "keep", "later", "re-score", "re-embed", "mixed", "unpaired")
-"""Words for the report's verdicts: `procrustes_lab.report.verdict.Decision.code`."""
+VERDICTS = tuple(decision.code for decision in Decision)
 
 _File = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(0)
@@ -36,27 +36,13 @@ _POSITIVE = click.FloatRange(0)
 
 def _columns_options(command: Any) -> Any:
     """Add the options that say what a file's vectors and ids are."""
-    for option in (
-        click.option(
-            "--by",
-            type=click.Choice(["auto", "id", "position"]),
-            default="auto",
-            help="What pairs rows.  [default: ids if both files have them]",
-        ),
-        click.option(
-            *("--vector", "vector_names"),
-            multiple=True,
-            metavar="NAME",
-            help="The column of vectors; given twice, that of OLD and that of NEW.",
-        ),
-        click.option(
-            *("--id", "id_names"),
-            multiple=True,
-            metavar="NAME",
-            help="The column of ids; given twice, that of OLD and that of NEW.",
-        ),
-    ):
-        command = option(command)
+    ways = click.Choice(["auto", "id", "position"])
+    said = "What pairs rows.  [default: ids if both files have them]"
+    command = click.option("--by", type=ways, default="auto", help=said)(command)
+    for name in ("vector", "id"):
+        said = f"The column of {name}s; given twice, that of OLD and that of NEW."
+        names = f"--{name}", f"{name}_names"
+        command = click.option(*names, multiple=True, metavar="NAME", help=said)(command)
     return command
 
 
@@ -73,9 +59,12 @@ def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None
     pairs = _read_pairs(old, new, **columns)
     certificate = measure(pairs).certificate
     if as_json:
-        values = {name: _as_json(value) for name, value in vars(certificate).items()}
         about = {"old": str(old), "new": str(new), "pairs": pairs.n, "by": pairs.by}
         counts = {"only_old": pairs.only_old, "only_new": pairs.only_new}
+        values = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in vars(certificate).items()
+        }
         rest = {"cautions": _cautions(pairs), "certificate": values}
         click.echo(json.dumps({**about, **counts, **rest}, indent=1))
     else:
@@ -109,15 +98,10 @@ def fit_command(
     measured = measure(pairs, seed)
     fitted = fit(measured, map_name, seed)
     alignment, hashes = fitted.best, (files.sha256(new), files.sha256(old))
-    Adapter(
-        *(alignment, measured.certificate, *hashes),
-        name=fitted.name,
-        kept=fitted.kept,
-        knots=fitted.knots,
-    ).save(output)
+    about: dict[str, Any] = {"name": fitted.name, "kept": fitted.kept, "knots": fitted.knots}
+    Adapter(alignment, measured.certificate, *hashes, **about).save(output)
     say("\n".join([pairs.matching, *_cautions(pairs), "", str(alignment), "", *fitted.sentences]))
-    least = min(alignment.map.shape)
-    if pairs.n < least:
+    if pairs.n < (least := min(alignment.map.shape)):
         say(
             f"Caution: {pairs.n:,} pairs show at most {pairs.n:,} of {least:,} directions; the map "
             "is arbitrary in the others: give more pairs."
@@ -154,9 +138,8 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
 
     def moved() -> Iterator[Block]:
         nonlocal n, with_ids
-        for block in progress(
-            files.blocks(source, wanted=wanted), "moving", lambda block: len(block.rows)
-        ):
+        blocks = files.blocks(source, wanted=wanted)
+        for block in progress(blocks, "moving", lambda block: len(block.rows)):
             yield Block(block.ids, _move(fitted, place, block, source, adapter, n), block.id_name)
             n += len(block.rows)
             with_ids += block.ids is not None
@@ -297,7 +280,3 @@ def say(text: str) -> None:
 
 def _cautions(pairs: Pairs) -> list[str]:
     return [f"Caution: {said}" for side in (pairs.old, pairs.new) if (said := side.suspicion)]
-
-
-def _as_json(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

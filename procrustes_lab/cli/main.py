@@ -147,7 +147,7 @@ def _orderly_end() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = {number: signal.getsignal(number) for number in ends}
     for number, handler in previous.items():
         if handler is not signal.SIG_IGN:  # as under nohup
@@ -215,12 +215,9 @@ def _parse(parameters: tuple[tuple[str, str], ...], notebooks: list[Path]) -> di
 
 def _typed(value: str) -> bool | int | float | str | None:
     """Return what papermill's own -p makes of a value."""
-    words = {"True": True, "False": False, "None": None}
-    if value in words:
-        return words[value]
-    for number in (int, float):
-        with suppress(ValueError):
-            return number(value)
+    for parse in ({"True": True, "False": False, "None": None}.__getitem__, int, float):
+        with suppress(KeyError, ValueError):
+            return parse(value)
     return value
 
 

@@ -123,6 +123,7 @@ def _names(pairs: Pairs) -> list[str]:
 class Answers:
     """Scores of every system on the queries that grade."""
 
+    questions: Questions
     graded: dict[str, Matrix]  # shape (k, 3), by the system's name
     rows: Indices  # which queries grade: all, or those that did not choose
     chosen: str  # the map
@@ -189,7 +190,7 @@ def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int
             Rescored(k, *scored(again(k)), len(np.unique(top[rows]))) for k, top in tops.items()
         ),
     )
-    return Answers(graded, rows, chosen, chose, outcome)
+    return Answers(questions, graded, rows, chosen, chose, outcome)
 
 
 def again(k: int) -> str:

@@ -56,9 +56,11 @@ def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
                 best, kind = (own, other), split
     if kind is None:
         return None
-    matrix, threshold = _difference(unit, kind)
+    # Of the kinds' second moments A and B, xᵀ(A − B)x tells to which a row is nearer.
+    a, b = (unit[rows].T @ unit[rows] / rows.sum() for rows in (kind, ~kind))
+    difference, threshold = a - b, float(np.vdot(a, a) - np.vdot(b, b)) / 2
     blocks = (unit_rows(block.astype(float)) for block in side.blocks)
-    first = np.concatenate([_scores(block, matrix) for block in blocks]) > threshold
+    first = np.concatenate([np.vecdot(x @ difference, x) for x in blocks]) > threshold
     first = first == first[0]  # of two halves the first row's is named, whatever a vector's sign
     return Mixture(np.flatnonzero(first == (2 * first.sum() <= pairs.n)), *best)
 
@@ -83,16 +85,6 @@ def _splits(unit: Matrix) -> Iterator[Mask]:
             if np.array_equal(before, kind):
                 break
         yield kind
-
-
-def _difference(unit: Matrix, kind: Mask) -> tuple[Matrix, float]:
-    """Return A − B and (‖A‖² − ‖B‖²)/2 of two kinds' second moments: xᵀ(A − B)x tells which."""
-    a, b = (unit[rows].T @ unit[rows] / rows.sum() for rows in (kind, ~kind))
-    return a - b, float(np.vdot(a, a) - np.vdot(b, b)) / 2
-
-
-def _scores(unit: Matrix, matrix: Matrix) -> Matrix:
-    return np.asarray(np.vecdot(unit @ matrix, unit))
 
 
 def _agreements(pairs: Pairing, kind: Mask) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from procrustes_lab.core.learning import learning_curve
 from procrustes_lab.lab.plotting import COLOURS
 
-from .asked import NEW, OLD, aligned, interval
+from .asked import NEW, OLD, Answers, again, aligned, interval
 from .page import Html, picture, table, words
 from .study import Study
 
@@ -25,43 +25,40 @@ def with_interval(study: Study, values: NDArray[Any]) -> tuple[float, float, flo
 
 def search_words(study: Study) -> Html:
     """Say what was asked, and by whom it was judged."""
-    asked = study.questions
-    if asked is None:
+    answers = study.answers
+    if answers is None:
         return words(
             "No queries were given. The verdict rests on documents that look for each other, which "
             "is weaker evidence: nobody knows from it by how much the new model is better. Give "
             "query vectors by both models (--queries OLDQ NEWQ), best with judgements (--qrels "
             "FILE), and this section measures when the upgrade pays."
         )
-    source = (
-        "by the judgements given"
-        if asked.judged
-        else "where the new model's own first answer counts as right"
-    )
-    rest = study.counts["answers seen"]
-    kept = (
-        "The documents that answer them were kept from the maps."
-        if rest <= 0
-        else f"Of the {len(asked.answers):,} documents that answer them, all but {rest:,} were "
-        "kept from the maps."
-    )
-    half = study.answers.chose if study.answers else 0
-    chose = (
-        f"{half:,} of the queries chose the map, {study.chosen}; the others grade all of them."
-        if half
-        else "No query chose a map."
-    )
-    unknown = (
-        f" {asked.unknown:,} judgements are of queries or documents without vectors, and were left "
-        "out."
-        if asked.unknown
-        else ""
-    )
+    asked, rest = answers.questions, study.counts["answers seen"]
+    source = "where the new model's own first answer counts as right"
+    if asked.judged:
+        source = "by the judgements given"
+    kept = "The documents that answer them were kept from the maps."
+    if rest > 0:
+        kept = (
+            f"Of the {len(asked.answers):,} documents that answer them, all but {rest:,} were "
+            "kept from the maps."
+        )
+    chose = "No query chose a map."
+    if answers.chose:
+        chose = (
+            f"{answers.chose:,} of the queries chose the map, {study.chosen}; the others grade all "
+            "of them."
+        )
+    unknown = ""
+    if asked.unknown:
+        unknown = (
+            f" {asked.unknown:,} judgements are of queries or documents without vectors, and were "
+            "left out."
+        )
     return words(
         f"{len(asked.chosen):,} queries were searched among {len(asked.corpus):,} documents, "
-        "graded "
-        f"{source}. {kept} {chose} Gain is the difference to what you have, old "
-        f"queries over the old index, query by query.{unknown}"
+        f"graded {source}. {kept} {chose} Gain is the difference to what you have, old queries "
+        f"over the old index, query by query.{unknown}"
     )
 
 
@@ -71,11 +68,9 @@ def search_table(study: Study) -> Html:
         share = study.evidence.overlap
         return words(
             "As a rule of thumb: an upgrade pays before anything is embedded again if the new "
-            "model "
-            "is better than the old by more than 1 over the share that the alignment keeps. The "
-            f"share of neighbours that are kept, {share:.0%}, is a careful guess at it, so here "
-            "the "
-            f"new model would have to be about {1 / max(share, 0.01):.1f} times as good."
+            "model is better than the old by more than 1 over the share that the alignment keeps. "
+            f"The share of neighbours that are kept, {share:.0%}, is a careful guess at it, so "
+            f"here the new model would have to be about {1 / max(share, 0.01):.1f} times as good."
         )
     rows = []
     for name, values in study.answers.graded.items():
@@ -96,61 +91,50 @@ def search_picture(study: Study) -> Html:
 
     if study.answers is None:
         return words()
-    graded = study.answers.graded
-    again = [name for name in graded if "re-scored" in name]
-    names = [OLD, aligned(study.chosen), *again, NEW]
-    means = [float(graded[name][:, 0].mean()) for name in names]
-    ends = np.array([interval(graded[name][:, 0], study.seed) for name in names]).T
-    fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(names)))
-    colours = [
-        COLOURS["orange"],
-        COLOURS["blue"],
-        *[COLOURS["purple"]] * len(again),
-        COLOURS["green"],
-    ]
-    places = range(len(names))
-    errors = np.abs(ends - means)
-    ax.barh(places, means, xerr=errors, color=colours, ecolor="black", height=0.6)
-    ax.axvline(means[0], color="black", linestyle=":", linewidth=1.2)
-    ax.set_yticks(places, names)
+    colours = {OLD: "orange", aligned(study.chosen): "blue"}
+    colours |= {again(one.k): "purple" for one in study.answers.outcome.rescored}
+    colours[NEW] = "green"
+    scores = [with_interval(study, study.answers.graded[name][:, 0]) for name in colours]
+    means, *ends = zip(*scores, strict=True)
+    places = range(len(colours))
+    fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(colours)))
+    errors, shown = np.abs(np.subtract(ends, means)), [COLOURS[name] for name in colours.values()]
+    ax.barh(places, means, xerr=errors, color=shown, ecolor="black", height=0.6)
+    ax.axvline(means[0], color="k", ls=":", lw=1.2)
+    ax.set_yticks(places, list(colours))
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="nDCG@10, with 95 % interval", xlim=(0, None))
     plt.close(fig)
-    spoken = "; ".join(f"{name} {mean:.3f}" for name, mean in zip(names, means, strict=True))
+    spoken = "; ".join(f"{name} {mean:.3f}" for name, mean in zip(colours, means, strict=True))
     return picture(fig, f"Bars of nDCG@10: {spoken}")
 
 
 def break_even(study: Study) -> Html:
     """Say what the upgrade has to bring, and which queries get worse."""
-    outcome = study.evidence.search
-    if outcome is None or study.answers is None:
+    if study.answers is None:
         return words()
+    outcome, changes = study.answers.outcome, study.answers.after - study.answers.before
     low, high = outcome.gain
     state = "pays" if low > 0 else "loses" if high < 0 else "is even: its interval includes zero"
-    worst = worse_queries(study)
-    count = int(np.sum(study.answers.after < study.answers.before))
-    better = int(np.sum(study.answers.after > study.answers.before))
     sentences = [
         f"Break-even. The alignment keeps {outcome.kept:.0%} of what the new model can do with an "
         f"index of its own. So the new model has to be at least {outcome.needed:.2f} times as good "
         f"as the old one; it is {outcome.better:.2f} times as good. The change {state}.",
     ]
-    if worst:
+    if worst := worse_queries(study.answers):
         named = "; ".join(f"{name} ({old:.2f} → {new:.2f})" for name, old, new in worst)
         sentences.append(
-            f"{count:,} queries get worse and {better:,} better. The worst, by nDCG@10 before and "
-            f"after: {named}."
+            f"{np.sum(changes < 0):,} queries get worse and {np.sum(changes > 0):,} better. The "
+            f"worst, by nDCG@10 before and after: {named}."
         )
     return words(*sentences)
 
 
-def worse_queries(study: Study) -> list[tuple[str, float, float]]:
+def worse_queries(answers: Answers) -> list[tuple[str, float, float]]:
     """Return the queries that lose most by aligning, with their scores before and after."""
-    assert study.answers is not None
-    assert study.questions is not None
-    names = [study.questions.names[row] for row in study.answers.rows]
-    before, after = study.answers.before, study.answers.after
+    names = [answers.questions.names[row] for row in answers.rows]
+    before, after = answers.before, answers.after
     worst = np.argsort(after - before, kind="stable")[:WORST]
     return [(names[j], float(before[j]), float(after[j])) for j in worst if after[j] < before[j]]
 
@@ -158,32 +142,19 @@ def worse_queries(study: Study) -> list[tuple[str, float, float]]:
 def costs(study: Study, speed: float, price: float) -> Html:
     """Show what each decision costs in vectors, hours and money.
 
-    Parameters
-    ----------
-    study : Study
-    speed : float
-        Vectors of the new model a second; 0 if not known.
-    price : float
-        Of a million of them, in any currency; 0 if not known.
+    `speed` is vectors of the new model a second, and `price` that of a million of them, in any
+    currency; 0 if not known.
     """
-    documents = len(study.pairs.old.rows)
     rows = [
         ("fit a map on these pairs", 0),
-        ("embed all documents of the old file again", documents),
+        ("embed all documents of the old file again", len(study.pairs.old.rows)),
     ]
-    outcome = study.evidence.search
-    asked = outcome.queries if outcome else 0
-    for one in outcome.rescored if outcome else ():
-        text = f"re-score the first {one.k}: {one.k} vectors a query; for these {asked:,}"
-        rows.append((f"{text} queries, each document once", one.vectors))
+    if outcome := study.evidence.search:
+        each = f"vectors a query; for these {outcome.queries:,} queries, each document once"
+        rows += [(f"re-score the first {r.k}: {r.k} {each}", r.vectors) for r in outcome.rescored]
     cells = [
-        [
-            name,
-            vectors,
-            vectors / speed / 3600 if speed else None,
-            vectors * price / 1e6 if price else None,
-        ]
-        for name, vectors in rows
+        (name, k, k / speed / 3600 if speed else None, k * price / 1e6 if price else None)
+        for name, k in rows
     ]
     return table(
         "What it costs, with the speed and the price given (--speed, --price)",
@@ -207,8 +178,7 @@ def learning(study: Study) -> tuple[Html, Html]:
             f"something at {6 * dimension * 5 // 4:,} pairs, and there are {n:,}. On fewer pairs "
             "than dimensions a map guesses whole directions. More pairs would help."
         ), words()
-    pairs = study.pairs.take(some)
-    curve = learning_curve(*pairs, held_out=unseen, draws=3, seed=seed)
+    curve = learning_curve(*study.pairs.take(some), held_out=unseen, draws=3, seed=seed)
     if max(curve.held_out) < 1e-9 * c.energy:
         return words(
             f"With {curve.sizes[0]:,} pairs the map is exact already: on unseen pairs nothing is "
@@ -217,9 +187,7 @@ def learning(study: Study) -> tuple[Html, Html]:
     fig, ax = plt.subplots(figsize=(6.4, 3.6))
     ax.plot(curve.sizes, curve.held_out, "o-", label="on pairs it has not seen")
     ax.plot(curve.sizes, curve.fitted, "s--", label="on the pairs fitted on")
-    ax.axhline(
-        curve.floor, color="black", linestyle=":", linewidth=1.2, label="the best turn there is"
-    )
+    ax.axhline(curve.floor, color="k", ls=":", lw=1.2, label="the best turn there is")
     ax.set(xscale="log", xlabel="pairs fitted on", ylabel="mean squared distance", ylim=(0, None))
     ax.set_xticks(curve.sizes, [f"{m:,}" if k % 2 == 0 else "" for k, m in enumerate(curve.sizes)])
     ax.minorticks_off()
@@ -231,22 +199,19 @@ def learning(study: Study) -> tuple[Html, Html]:
         f"{curve.held_out[0]:.3g} on unseen and {curve.fitted[0]:.3g} on fitted pairs; on "
         f"{curve.sizes[-1]:,} pairs {curve.held_out[-1]:.3g} and {curve.fitted[-1]:.3g}.",
     )
+    said = "The error does not fall with more pairs: there is nothing in the pairs to be learned."
     if curve.excess[-1] <= enough:
         within = next(m for m, x in zip(curve.sizes, curve.excess, strict=True) if x <= enough)
-        return shown, words(
+        said = (
             "Both lines close in on the best turn there is. Within a hundredth of the energy of "
-            "it, "
-            f"{enough:.2g}, is one fitted on {within:,} pairs"
-            + (" or fewer" if within == curve.sizes[0] else "")
-            + f". You have {n:,}: more would hardly change it."
+            f"it, {enough:.2g}, is one fitted on {within:,} pairs"
+            f"{' or fewer' * (within == curve.sizes[0])}. You have {n:,}: more would hardly change "
+            "it."
         )
-    if curve.exponent > 0.1:
-        return shown, words(
+    elif curve.exponent > 0.1:
+        said = (
             f"A turn fitted on {curve.sizes[-1]:,} pairs still loses {curve.excess[-1]:.2g} to the "
             f"best there is. By the law of the curve, a hundredth of the energy ({enough:.2g}) "
-            "would "
-            f"be reached with about {curve.pairs(enough):,.0f} pairs. You have {n:,}."
+            f"would be reached with about {curve.pairs(enough):,.0f} pairs. You have {n:,}."
         )
-    return shown, words(
-        "The error does not fall with more pairs: there is nothing in the pairs to be learned."
-    )
+    return shown, words(said)

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from procrustes_lab.files.pairs import Pairs
+from procrustes_lab.search.trial import Indices
+
 from .page import Html, card, items, table, words
 from .searched import with_interval, worse_queries
 from .study import NATIVE, Study, sides_named
 from .verdict import Decision
 
 REPORT_MIME = "application/vnd.procrustes-lab.report+json"
-
 
 STOPPED = (Decision.MIXED, Decision.UNPAIRED)
 """Verdicts on the files, not on the models."""
@@ -30,7 +32,7 @@ class Facts:
 
 def facts(study: Study) -> Facts:
     """Return all that the verdict rests on, as JSON has it."""
-    evidence, verdict, outcome = study.evidence, study.verdict, study.evidence.search
+    evidence, verdict = study.evidence, study.verdict
     found = {
         "verdict": verdict.decision.code,
         "decision": str(verdict.decision),
@@ -59,16 +61,12 @@ def facts(study: Study) -> Facts:
         ],
         "seed": study.seed,
     }
-    if outcome and study.answers:
+    if study.answers:
+        outcome, worse = study.answers.outcome, worse_queries(study.answers)
         found["search"] = {
-            **{"old": outcome.old, "aligned": outcome.aligned, "new": outcome.new},
-            **{"gain": list(outcome.gain), "promise": list(outcome.promise)},
-            **{"judged": outcome.judged, "queries": outcome.queries},
+            **vars(outcome),
             "rescored": [one._asdict() for one in outcome.rescored],
-            "worse": [
-                dict(zip(("query", "old", "aligned"), row, strict=True))
-                for row in worse_queries(study)
-            ],
+            "worse": [dict(zip(("query", "old", "aligned"), row, strict=True)) for row in worse],
         }
     return Facts(found)
 
@@ -85,20 +83,16 @@ def verdict_card(study: Study, names: tuple[str, str]) -> Html:
             "of the new model's ten neighbours are found, aligned · by the old model by itself",
         ),
     ]
-    outcome = evidence.search
-    if outcome:
+    if outcome := evidence.search:
         scores = f"{outcome.old:.3f} → {outcome.aligned:.3f}"
         tiles.append((scores, "nDCG@10, old queries → aligned"))
         if outcome.rescored:
             best = max(outcome.rescored, key=lambda one: one.score)
             tiles.append((f"{best.score:.3f}", f"nDCG@10, first {best.k} re-scored, no map"))
-    cautions = [
-        f"{finding.kind.capitalize()}: see the diagnosis below."
-        for finding in study.diagnosis
-        if finding.severity != "note" and verdict.decision not in STOPPED
-    ]
+    serious = [finding.kind for finding in study.diagnosis if finding.severity != "note"]
+    cautions = [f"{kind.capitalize()}: see the diagnosis below." for kind in serious]
     if verdict.decision in STOPPED:
-        cautions.append("Nothing further down means anything until the rows belong together.")
+        cautions = ["Nothing further down means anything until the rows belong together."]
     if study.pairs.by == "position":
         cautions.append(
             "There are no ids in both files: row i of one was taken for row i of the other."
@@ -151,19 +145,18 @@ def held_out_words(study: Study) -> Html:
         fell = f"Pairs would choose {by_pairs}; judged queries, which say more, {study.chosen}."
     return words(
         f"Every map was fitted without {counts['choosing']:,} pairs on which one was chosen, by "
-        "the "
-        "geometric mean of two numbers: the mean reciprocal rank at which a new vector finds its "
-        "old one, and the share of the new model's ten neighbours that it finds. Then all were "
+        "the geometric mean of two numbers: the mean reciprocal rank at which a new vector finds "
+        "its old one, and the share of the new model's ten neighbours that it finds. Then all were "
         f"fitted again with them, on {counts['fitted on']:,}, and graded on "
-        f"{counts['held out']:,} others, drawn at random. "
-        f"{fell} The turn's mean squared distance on those others is "
-        f"{study.distances.mean():.4g}; for all objects like these it is between {low:.4g} and "
-        f"{high:.4g}, with 95 % confidence and whatever the distribution (empirical Bernstein).",
+        f"{counts['held out']:,} others, drawn at random. {fell} The turn's mean squared distance "
+        f"on those others is {study.distances.mean():.4g}; for all objects like these it is "
+        f"between {low:.4g} and {high:.4g}, with 95 % confidence and whatever the distribution "
+        "(empirical Bernstein).",
         "A distance is not yet a search result. So each held-out new vector looked for its own old "
         f"vector among {counts['among']:,} random objects, by cosine; and, by dot product, for ten "
         "neighbours, to be compared with the ten that the new model finds in its own space. The "
-        "last "
-        "line is the old model by itself, which needs no map: how far both models agree at all.",
+        "last line is the old model by itself, which needs no map: how far both models agree at "
+        "all.",
     )
 
 
@@ -190,11 +183,7 @@ def diagnosis_items(study: Study) -> tuple[Html, Html]:
     """Show the findings, and name the rows they are about."""
     diagnosis, diagnosed, pairs = study.diagnosis, study.diagnosed, study.pairs
     some = len(diagnosed) < pairs.n
-    scope = (
-        f"Looked at {len(diagnosed):,} of {pairs.n:,} pairs"
-        if some
-        else (f"Looked at all {pairs.n:,} pairs")
-    )
+    scope = f"Looked at {f'{len(diagnosed):,} of' if some else 'all'} {pairs.n:,} pairs"
     if not diagnosis.findings:
         return words(f"{scope}. {diagnosis.looked_for} Nothing was found."), words()
     shown = items(
@@ -207,44 +196,35 @@ def diagnosis_items(study: Study) -> tuple[Html, Html]:
     rows = {f.kind: diagnosed[f.rows[:10]] for f in diagnosis if 0 < len(f.rows) < len(diagnosed)}
     if not rows:
         return shown, words(f"{scope}.")
-    ids, places = pairs.old.ids, pairs.old_rows
-
-    def label(pair: int) -> str:
-        row = pair if places is None else places[pair]
-        return str(row if ids is None else ids[row])
-
-    kind = "by id" if ids is not None else "by row of the old file, from 0"
+    by = "by row of the old file, from 0" if pairs.old.ids is None else "by id"
     note = " Row numbers in the sentences above count within the rows looked at." if some else ""
     return shown, items(
-        (
-            f"{name.capitalize()}, {kind}, the first of them:",
-            ", ".join(map(label, of_kind)) + "." + note,
-        )
-        for name, of_kind in rows.items()
+        (f"{kind.capitalize()}, {by}, the first of them:", f"{_named(pairs, of_kind)}.{note}")
+        for kind, of_kind in rows.items()
     )
+
+
+def _named(pairs: Pairs, some: Indices) -> str:
+    rows = some if pairs.old_rows is None else pairs.old_rows[some]
+    return ", ".join(map(str, rows if pairs.old.ids is None else pairs.old.ids[rows]))
 
 
 def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
     """Show what the page can be made from again."""
-    pairs, counts, asked = study.pairs, study.counts, study.questions
+    pairs, counts = study.pairs, {name: f"{count:,}" for name, count in study.counts.items()}
     only = f"{pairs.only_old:,} objects only in the old file, {pairs.only_new:,} only in the new"
-    rows = [
-        ["command", command],
-        ["pairs", f"{pairs.n:,} by {pairs.by}; {only}"],
-        [
-            "fitted on",
-            f"{counts['fitted on']:,} pairs, {counts['choosing']:,} of which chose the map",
-        ],
-        [
-            "held out",
-            f"{counts['held out']:,} pairs, and {counts['spared']:,} documents that answer queries",
-        ],
-        ["looked at for the diagnosis", f"{len(study.diagnosed):,} pairs"],
-        ["neighbours", f"{counts['held out']:,} objects among {counts['among']:,}"],
-    ]
-    if asked:
+    spared = f"{counts['spared']} documents that answer queries"
+    rows = {
+        "command": command,
+        "pairs": f"{pairs.n:,} by {pairs.by}; {only}",
+        "fitted on": f"{counts['fitted on']} pairs, {counts['choosing']} of which chose the map",
+        "held out": f"{counts['held out']} pairs, and {spared}",
+        "looked at for the diagnosis": f"{len(study.diagnosed):,} pairs",
+        "neighbours": f"{counts['held out']} objects among {counts['among']}",
+    }
+    if study.answers:
+        asked = study.answers.questions
         of = f"{len(asked.chosen):,} of {asked.available:,}"
-        rows.append(["queries", f"{of}, among {len(asked.corpus):,} documents"])
-    rows.append(["seed", str(study.seed)])
-    rows += [[name, value] for name, value in about.items()]
-    return table("What this page was made from", ["what", "value"], rows)
+        rows["queries"] = f"{of}, among {len(asked.corpus):,} documents"
+    rows |= {"seed": str(study.seed), **about}
+    return table("What this page was made from", ["what", "value"], list(rows.items()))

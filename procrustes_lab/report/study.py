@@ -20,7 +20,7 @@ from procrustes_lab.search.retrieval import ranks
 from procrustes_lab.search.trial import Indices, Trial
 
 from . import evidence as e
-from .asked import Answers, Questions, ask, interval, read_questions
+from .asked import Answers, ask, interval, read_questions
 from .diagnosis import Diagnosis, diagnose
 from .verdict import CHANCE, Evidence, Interval, Verdict, decide
 
@@ -73,7 +73,6 @@ class Study:
     distance_interval: Interval
     first: dict[str, NDArray[np.bool_]]
     shared: dict[str, Matrix]
-    questions: Questions | None
     answers: Answers | None
     evidence: Evidence
     verdict: Verdict
@@ -203,7 +202,6 @@ def study(
         distance_interval=empirical_bernstein(distances.clip(0, farthest), low=0, high=farthest),
         first=first,
         shared=shared,
-        questions=questions,
         answers=answered,
         evidence=evidence,
         verdict=decide(evidence),

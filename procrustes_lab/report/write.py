@@ -66,18 +66,12 @@ def write_report(
         Embedding files of the same queries, by the old model and by the new.
     qrels : path-like, optional
         Which documents answer which queries; see `procrustes_lab.data.judgements.read_judgements`.
-    seed : int
-        Of every sample.
     speed, price : float
         New vectors a second and the price of a million, for the cost; 0 where not known.
     keep_notebook : bool
         Whether the executed notebook is to stand beside the page, under the same name.
     columns : mapping, optional
         ``id_names``, ``vector_names`` and ``by``, see `procrustes_lab.files.columns.wanted_of`.
-
-    Returns
-    -------
-    Report
 
     Raises
     ------
@@ -90,15 +84,13 @@ def write_report(
         raise FileError("one file of vectors was given; expected two, by the old model and the new")
     if qrels is not None and queries is None:
         raise FileError(f"{qrels} judges queries; expected their vectors too, by both models")
-    target = Path(output)
     files = {"old": old, "new": new, "qrels": qrels}
-    if queries is not None:
-        files |= {"old_queries": queries[0], "new_queries": queries[1]}
+    files |= dict(zip(("old_queries", "new_queries"), queries or (), strict=False))
     given = {name: os.path.abspath(path) for name, path in files.items() if path is not None}
     parameters = {**given, "seed": seed, "speed": speed, "price": price}
     for name, value in (columns or {}).items():
         parameters[name] = value if isinstance(value, str) else list(value)
-    kept = target.with_suffix(".ipynb")
+    target, kept = Path(output), Path(output).with_suffix(".ipynb")
     for path in filter(os.path.exists, given.values()):
         for made in (target, kept) if keep_notebook else (target,):
             if made.exists() and made.samefile(path):
@@ -111,15 +103,11 @@ def write_report(
         executed = Path(folder, "notebooks", template.name)
         notebook = nbformat.read(executed, as_version=4)
         _raise_failure(notebook)
-        outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
-        data = (output.get("data", {}) for output in outputs)
+        data = (output.get("data", {}) for output in _outputs(notebook))
         facts = next(dict(one[REPORT_MIME]) for one in data if REPORT_MIME in one)
         now = datetime.now().astimezone().isoformat(" ", "minutes")
-        html, title = page.render(
-            notebook,
-            f"Made on {now} by Procrustes Lab {version('procrustes-lab')} with Python "
-            f"{platform.python_version()}.",
-        )
+        by = f"Procrustes Lab {version('procrustes-lab')} with Python {platform.python_version()}"
+        html, title = page.render(notebook, f"Made on {now} by {by}.")
         made_page.write(html.encode())
         if keep_notebook:
             with replacing(kept) as copy:
@@ -127,12 +115,15 @@ def write_report(
     return Report(title, facts)
 
 
+def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
 def _raise_failure(notebook: NotebookNode) -> None:
     """Say in the notebook's own words why it came to no end."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                known = output.ename in ("FileError", "ValueError", "OSError")
-                raise FileError(output.evalue if known else f"{output.ename}: {output.evalue}")
+    for output in _outputs(notebook):
+        if output.output_type == "error":
+            known = output.ename in ("FileError", "ValueError", "OSError")
+            raise FileError(output.evalue if known else f"{output.ename}: {output.evalue}")
     if notebook.cells[-1].get("execution_count", 0) is None:
         raise FileError("the notebook ended early: is there enough memory?")
