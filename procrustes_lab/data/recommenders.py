@@ -106,13 +106,10 @@ def rolling_windows(
     m = len(interactions.users)
     length = round(share * m)
     shape = int(interactions.users.max()) + 1, len(interactions.names)
-    windows = []
-    for start in np.linspace(0, m - length, versions).astype(int):
-        rows = slice(start, start + length)
-        ones = np.ones(length, np.float32)
-        windows.append(
-            sparse.csr_matrix((ones, (interactions.users[rows], interactions.items[rows])), shape)
-        )
+    starts = np.linspace(0, m - length, versions).astype(int)
+    parts = [slice(start, start + length) for start in starts]
+    taken = [(interactions.users[part], interactions.items[part]) for part in parts]
+    windows = [sparse.csr_matrix((np.ones(length, np.float32), at), shape) for at in taken]
     counts = np.stack([np.bincount(window.indices, minlength=shape[1]) for window in windows])
     kept = np.flatnonzero(counts.min(axis=0))
     if len(kept) == 0:

@@ -20,8 +20,8 @@ CLAIM_MIME = "application/vnd.procrustes-lab.claim+json"
 
 Value = bool | int | float | str
 
-_INFINITE = ("inf", "-inf", "nan")
 _SYMBOL = {"at_most": "≤", "at_least": "≥", "equals": "="}
+_MARK = {True: "✓", False: "✗"}
 _COLOUR = {True: "#009E73", False: "#D55E00"}
 
 
@@ -63,15 +63,16 @@ class Claim:
     def from_json(cls, data: Mapping[str, Any]) -> Claim:
         """Return the claim that `as_json` wrote."""
         numbers = ("tolerance", "margin", "observed", "bound")
-        infinite = {name: float(data[name]) for name in numbers if data[name] in _INFINITE}
+        strings = ("inf", "-inf", "nan")
+        infinite = {name: float(data[name]) for name in numbers if data[name] in strings}
         return cls(**{**data, **infinite})
 
     def __str__(self) -> str:
-        return f"{_mark(self.holds)} {self.id}  {self.sentence}: {self.comparison}"
+        return f"{_MARK[self.holds]} {self.id}  {self.sentence}: {self.comparison}"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         line = (
-            f'<span style="color:{_COLOUR[self.holds]}">{_mark(self.holds)}</span> '
+            f'<span style="color:{_COLOUR[self.holds]}">{_MARK[self.holds]}</span> '
             f"<b>{html.escape(self.id)}</b>&ensp;{html.escape(self.sentence)}: "
             f'<span style="white-space:nowrap">{html.escape(self.comparison)}</span>'
         )
@@ -238,15 +239,11 @@ def _shown(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _mark(holds: bool) -> str:
-    return "✓" if holds else "✗"
-
-
 def _row(claim: Claim) -> str:
     cells = [claim.id, claim.sentence, claim.comparison]
     margin = "" if claim.margin is None else _shown(claim.margin)
     return (
-        f'<tr><td style="color:{_COLOUR[claim.holds]}">{_mark(claim.holds)}</td>'
+        f'<tr><td style="color:{_COLOUR[claim.holds]}">{_MARK[claim.holds]}</td>'
         + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in cells)
         + f"<td>{html.escape(margin)}</td></tr>"
     )
