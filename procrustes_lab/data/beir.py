@@ -138,9 +138,10 @@ def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> ND
         )
     judgements = {str(j): collection.judgements[j] for j in asked}
     judged = {j: {str(row): mark for row, mark in of.items()} for j, of in judgements.items()}
-    k = rows.shape[1]
+    scores = np.arange(rows.shape[1], 0, -1).astype(float).tolist()
+    names = {row: str(row) for row in np.unique(rows).tolist()}
     run = {
-        str(j): {str(row): float(k - place) for place, row in enumerate(ranked)}
+        str(j): dict(zip(map(names.__getitem__, ranked), scores, strict=True))
         for j, ranked in zip(asked, rows.tolist(), strict=True)
     }
     for j, row in enumerate(collection.own):

@@ -277,7 +277,7 @@ def test_e5_over_an_index_of_use_need_not_be_embedded_again(asking, tmp_path):
     old, new = (str(tmp_path / f"{model} documents.npz") for model in ("use", "e5"))
     queries = (str(tmp_path / "use queries.npz"), str(tmp_path / "e5 queries.npz"))
     qrels = str(SHARED / "scifact" / "qrels" / "test.tsv")
-    sizes = {"held_out": 1000, "sample": 3500, "judged": 1000, "index": 20_000, "seed": 0}
+    sizes = {"held_out": 1000, "sample": 3500, "judged": 300, "index": 20_000, "seed": 0}
     found = study(read(old, new), queries if asking else None, qrels if asking else "", **sizes)
     assert "cone" in found.diagnosis.kinds
     assert found.evidence.found > 0.9 or asking
