@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 
 import procrustes_lab as pl
 from procrustes_lab.data import datasets, text_models
+from procrustes_lab.search.maps import MAPS
 
 SHOWN = 240
+CHOOSING = 1500
 SEED = 0
 
 
@@ -19,20 +21,22 @@ def play_data() -> str:
     """Return the script that gives the page its texts and vectors.
 
     `SHOWN` objects are drawn at random. The map is fitted on the documents of all others, so that
-    nothing the page shows has been fitted on.
+    nothing the page shows has been fitted on; `CHOOSING` of them choose it.
     """
     data = datasets.api_descriptions()
     old_queries, old_documents, kept = text_models.network("use", data)
     new_queries, new_documents, _ = text_models.network("minilm", data)
     fitted, shown = datasets.split(len(kept), SHOWN, SEED)
-    choice = pl.choose(new_documents[fitted], old_documents[fitted], seed=SEED)
+    few = np.random.default_rng(SEED).permutation(fitted)[:CHOOSING]
+    name = pl.choose(new_documents[few], old_documents[few], seed=SEED).name
+    chosen = MAPS[name](new_documents[fitted], old_documents[fitted])
     certificate = pl.certify(new_documents[fitted], old_documents[fitted])
     vectors = {
         "old documents": old_documents[shown],
         "old queries": old_queries[shown],
         "new documents": new_documents[shown],
         "new queries": new_queries[shown],
-        "mapped queries": choice.best.query(new_queries[shown]),
+        "mapped queries": chosen.query(new_queries[shown]),
     }
     page = {
         "about": (
@@ -42,7 +46,7 @@ def play_data() -> str:
             f"({old_queries.shape[1]} numbers); the new one is MiniLM ({new_queries.shape[1]} "
             "numbers). A browser cannot run them, so their vectors come with the page, one byte a "
             "number, and the box offers the queries that have any. The map is the one that "
-            f"choose took, {choice.name}, from the documents of {len(fitted):,} other objects."
+            f"choose took, {name}, fitted on the documents of {len(fitted):,} other objects."
         ),
         "queries": [data.queries[kept[i]] for i in shown],
         "names": [_short(data.names[kept[i]]) for i in shown],

@@ -30,7 +30,7 @@ def clouds(page, section):
 
 
 def said(page, section):
-    page.evaluate("new Promise((done) => setTimeout(done, 300))")
+    page.evaluate("new Promise((done) => setTimeout(done, 160))")  # it waits 150
     return page.evaluate(f"document.querySelector('#{section}-said').innerText")
 
 
@@ -250,26 +250,27 @@ def test_everything_is_reached_by_keyboard_and_has_a_name(page):
         assert name in reached
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (NARROW, "dark")])
 def test_it_fits_asks_no_host_and_says_nothing_in_the_console(site, chromium, width, scheme):
     page = chromium.open(site / "play.html", width=width, scheme=scheme)
     page.wait_for("window.procrustesPlay")
-    assert page.overflow <= 0
+    for shown in (scheme, "light", "dark"):
+        page.show(width=width, scheme=shown)
+        assert page.overflow <= 0
     assert page.foreign == []
     assert [line for line in page.console if "[PST]" not in line] == []
 
 
 def test_without_its_vectors_the_rest_works(site, chromium, tmp_path):
     text = (site / "play.html").read_text(encoding="utf-8")
-    bare = site / "play_without_data.html"
+    bare = tmp_path / "play.html"
     bare.write_text(
         text.replace('<script src="_static/play/data.js"></script>', ""), encoding="utf-8"
     )
-    try:
-        page = chromium.open(bare)
-        page.wait_for("window.procrustesPlay")
-        assert "built without the vectors" in page.text
-        assert numbers(page, "turn")
-    finally:
-        bare.unlink()
+    for path in site.iterdir():
+        if path.name != bare.name:
+            (tmp_path / path.name).symlink_to(path)
+    page = chromium.open(bare)
+    page.wait_for("window.procrustesPlay")
+    assert "built without the vectors" in page.text
+    assert numbers(page, "turn")
