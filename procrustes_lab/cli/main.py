@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _FOLDER = Path("notebooks")
 
+Pairs = tuple[tuple[str, str], ...]
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(package_name="procrustes-lab", message="%(prog)s %(version)s")
@@ -63,12 +65,7 @@ def _jobs_option(command: Any) -> Any:
     metavar="NAME VALUE",
     help="Set a parameter of the notebooks that have it; may be given again.",
 )
-def run(
-    notebooks: tuple[str, ...],
-    jobs: int | None,
-    output: Path,
-    parameters: tuple[tuple[str, str], ...],
-) -> int:
+def run(notebooks: tuple[str, ...], jobs: int | None, output: Path, parameters: Pairs) -> int:
     """Execute notebooks, check their claims, and write an index of both.
 
     A NOTEBOOK is a file, or the name of one in the folder `notebooks`, such as 11_see_both_sides;
@@ -80,9 +77,9 @@ def run(
     chosen = _find(notebooks)
     values = _parse(parameters, chosen)
     results = runner.run(chosen, output, jobs=jobs or runner.default_jobs(), parameters=values)
-    _report(results, f"partial copy in {output / 'notebooks'}")
+    code = _report(results, f"partial copy in {output / 'notebooks'}")
     click.echo(f"\nLook at {output / 'index.html'}: the notebooks, and every claim.")
-    return int(any(result.failure for result in results))
+    return code
 
 
 @cli.command()
@@ -99,8 +96,7 @@ def refresh(notebooks: tuple[str, ...], jobs: int | None) -> int:
     if len({path.parent.resolve() for path in chosen}) > 1:
         raise click.UsageError("the notebooks are in several folders: refresh one at a time")
     results = runner.refresh(chosen, Path("figures"), jobs=jobs or runner.default_jobs())
-    _report(results, "left as it was")
-    return int(any(result.failure for result in results))
+    return _report(results, "left as it was")
 
 
 for command in COMMANDS:
@@ -196,7 +192,7 @@ def _find(names: tuple[str, ...]) -> list[Path]:
     return list(found.values())
 
 
-def _parse(parameters: tuple[tuple[str, str], ...], notebooks: list[Path]) -> dict[str, Any]:
+def _parse(parameters: Pairs, notebooks: list[Path]) -> dict[str, Any]:
     """Return the parameters with typed values, after looking up which notebooks have them."""
     from procrustes_lab.lab.runner import parameter_names
 
@@ -221,8 +217,8 @@ def _typed(value: str) -> bool | int | float | str | None:
     return value
 
 
-def _report(results: list[Result], kept: str) -> None:
-    """Print what came of each notebook as a table, and the failures below it."""
+def _report(results: list[Result], kept: str) -> int:
+    """Print what came of each notebook as a table, and failures below it; return the exit code."""
     width = max(len("notebook"), *(len(result.name) for result in results))
     click.echo(f"\n{'notebook':<{width}}  seconds  claims held / checked")
     for result in results:
@@ -231,3 +227,4 @@ def _report(results: list[Result], kept: str) -> None:
     failures = [f"{r.name} failed in {r.failure} ({kept})" for r in results if r.failure]
     if failures:
         click.echo("\n" + "\n".join(failures))
+    return int(bool(failures))

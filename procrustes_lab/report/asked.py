@@ -50,18 +50,10 @@ class Questions:
 def read_questions(
     paths: tuple[str, str], qrels: str, pairs: Pairs, *, most: int, index: int, seed: int
 ) -> Questions:
-    """Read queries by the old and the new model, and draw what is asked.
+    """Read the files of queries by the old and the new model, and draw what is asked at random.
 
-    Parameters
-    ----------
-    paths : (str, str)
-        Files of the old and the new model's query vectors.
-    qrels : str
-        Judgements; if empty, the new model's own first answers count as right.
-    pairs : Pairs
-        The documents.
-    most, index : int
-        Queries, and documents to search, at most; both drawn at random.
+    At most so many queries are asked, among at most `index` documents. Without qrels, the new
+    model's own first answers count as right.
 
     Raises
     ------

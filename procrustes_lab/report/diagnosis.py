@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from procrustes_lab.core.alignment import align
+from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.search.retrieval import search
 
 from .findings import HALF, SEVERITIES, Finding, listed, one_side
@@ -38,20 +38,12 @@ KINDS = (
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """The findings on a pair, the gravest first; iterates over them.
-
-    Attributes
-    ----------
-    n, source_dim, target_dim : int
-    sampled : int
-        Number of rows on which shuffles and hubs were tried.
-    findings : tuple of Finding
-    """
+    """The findings on a pair, the gravest first; iterates over them."""
 
     n: int
     source_dim: int
     target_dim: int
-    sampled: int
+    sampled: int  # rows on which shuffles and hubs were tried
     findings: tuple[Finding, ...]
 
     def __iter__(self) -> Iterator[Finding]:
@@ -138,17 +130,12 @@ def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     ('shifted rows',)
     """
     pairs = Pairing(X, Y, seed=seed)
-    findings = [
-        *_pairing(pairs),
-        *_two_models(pairs),
-        *one_side(pairs.source),
-        *one_side(pairs.target),
-        *_scales(pairs),
-        *_loss(pairs),
-        *_hubs(pairs),
-    ]
+    aligned = align(pairs.moments)
+    findings = [*_pairing(pairs), *_two_models(pairs)]
+    findings += [*one_side(pairs.source), *one_side(pairs.target)]
+    findings += [*_scales(pairs, aligned), *_loss(pairs, aligned), *_hubs(pairs, aligned)]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    d_x, d_y = len(pairs.source.mean), len(pairs.target.mean)
+    d_x, d_y = aligned.map.shape
     return Diagnosis(pairs.n, d_x, d_y, len(pairs.sample), tuple(findings))
 
 
@@ -242,14 +229,14 @@ def _shifted(runs: list[tuple[int, int, int]], n: int) -> Finding:
     )
 
 
-def _scales(pairs: Pairing) -> Iterator[Finding]:
+def _scales(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
     a, b = (float(np.sqrt(side.energy)) for side in (pairs.source, pairs.target))
     difference = pairs.source.lengths**2 - pairs.target.lengths**2
     by_chance = ndtri(1 - ALPHA / 2) * difference.std() / np.sqrt(pairs.n)
     if a * b == 0 or abs(difference.mean()) <= by_chance + 4 * HALF * a * b:
         return
     # ‖XW − Y‖ ≥ |‖X‖ − ‖Y‖| for every W: this much of the error is due to lengths alone.
-    share = (a - b) ** 2 / max(align(pairs.moments).error, (a - b) ** 2)
+    share = (a - b) ** 2 / max(aligned.error, (a - b) ** 2)
     yield Finding(
         "different scales",
         "warning" if share > 0.5 else "note",
@@ -260,13 +247,13 @@ def _scales(pairs: Pairing) -> Iterator[Finding]:
     )
 
 
-def _loss(pairs: Pairing) -> Iterator[Finding]:
-    d_x, d_y = len(pairs.source.mean), len(pairs.target.mean)
+def _loss(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
+    W = aligned.map
+    d_x, d_y = W.shape
     second = pairs.moments.products()[0]
     total = float(np.trace(second))
     if d_x <= d_y or not total:
         return
-    W = align(pairs.moments).map
     lost = 1 - float(np.vdot(W, second @ W)) / total
     if lost > 0.5:
         least = 1 - float(np.linalg.eigvalsh(second)[-d_y:].sum()) / total
@@ -280,9 +267,9 @@ def _loss(pairs: Pairing) -> Iterator[Finding]:
         )
 
 
-def _hubs(pairs: Pairing) -> Iterator[Finding]:
+def _hubs(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
     m, k = len(pairs.sample), min(10, len(pairs.sample))
-    queries = pairs.source.rows[pairs.sample] @ align(pairs.moments).map
+    queries = pairs.source.rows[pairs.sample] @ aligned.map
     if not queries.any():
         return
     found, _ = search(queries, pairs.target.rows[pairs.sample], k)

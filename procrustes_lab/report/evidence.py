@@ -21,13 +21,11 @@ from procrustes_lab.search.spectra import Fitted, Spectra
 from procrustes_lab.search.trial import Indices
 
 COMPETING = (
-    "turn",
-    "centred",
+    *("turn", "centred"),
     *(f"whitened {beta:g}" for beta in (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)),
     *(f"target whitened {beta:g}" for beta in (0.1, 0.2, 0.3, 0.5)),
     *(f"centred, whitened {beta:g}" for beta in (0.1, 0.2)),
-    "least squares",
-    "ridge on documents",
+    *("least squares", "ridge on documents"),
 )
 """Maps of `procrustes_lab.search.maps` that a report tries: those of `choose`, in coarser steps."""
 

@@ -11,22 +11,11 @@ from procrustes_lab.data import beir, datasets, text_models
 ABOUT = "API descriptions in the docstrings of the installed libraries"
 
 
-def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, str, str, str, str]:
-    """Write both models' vectors of documents and queries, and the judgements.
+def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, ...]:
+    """Write both models' vectors of documents and of so many queries, and the judgements.
 
-    Parameters
-    ----------
-    folder : Path
-    old : {"word", "character", "bigram"}
-        The old model, which knows neither the queries nor the documents that answer them.
-    queries : int
-        How many, at most.
-    seed : int
-
-    Returns
-    -------
-    tuple of str
-        Files: old, new, old queries, new queries, judgements.
+    The old model, of "word", "character" or "bigram", knows neither the queries nor the documents
+    that answer them. Returned are the files: old, new, old queries, new queries, judgements.
     """
     data = datasets.api_descriptions()
     *minilm, kept = text_models.minilm(data)
@@ -46,5 +35,4 @@ def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, str, st
         np.savez(folder / f"{name}.npz", vectors=rows, ids=labels)
     qrels = folder / "qrels.tsv"
     qrels.write_text("".join(f"{name}\t{name}\t1\n" for name in names), encoding="utf-8")
-    first, second, third, fourth = (str(folder / f"{name}.npz") for name in vectors)
-    return first, second, third, fourth, str(qrels)
+    return (*(str(folder / f"{name}.npz") for name in vectors), str(qrels))

@@ -111,17 +111,9 @@ def card(
 ) -> Html:
     """Show a verdict with its reason, the lens with the pair's point, and the main numbers.
 
-    Parameters
-    ----------
-    verdict : Verdict
-    pair : (str, str)
-        What the new and the old vectors are called.
-    point, explanation : (float, float), str
-        The pair's `Certificate.lens_point`, and that in words.
-    facts : iterable of (str, str)
-        A value, and what it is.
-    cautions : iterable of str
-        What else has to be known before acting on the verdict.
+    The pair is what the new and the old vectors are called; its point is `Certificate.lens_point`,
+    with an explanation in words. Facts are values, each with what it is, and cautions what else has
+    to be known before acting on the verdict.
     """
     facts, cautions, (new, old) = list(facts), list(cautions), pair
     tiles = "".join(
@@ -145,20 +137,10 @@ def card(
 
 
 def render(notebook: NotebookNode, made: str) -> tuple[str, str]:
-    """Turn an executed notebook into a page of its Markdown and outputs, without code.
+    """Turn an executed notebook, which first shows a `card`, into a page without code.
 
-    Parameters
-    ----------
-    notebook : NotebookNode
-        The first that it shows is a `card`.
-    made : str
-        When and by what the page was made; stands alone in a line.
-
-    Returns
-    -------
-    page : str
-    title : str
-        The verdict, and on what; plain text.
+    What says when and by what it was `made` stands alone in a line. Returned with the page is its
+    title, in plain text: the verdict, and on what.
     """
     from nbformat import NotebookNode
 

@@ -104,14 +104,7 @@ class Pairing:
 
     Takes what `procrustes_lab.diagnose` takes, and raises what it raises. Both sides are centred
     in all that follows: a mean that all rows share says nothing about which belong together.
-
-    Attributes
-    ----------
-    n : int
-    source, target : Side
-    moments : Moments
-    sample : ndarray of int
-        At most `SAMPLE` random rows, ascending.
+    `moments` are those of all `n` pairs; the `sample` is of at most `SAMPLE` rows, ascending.
     """
 
     def __init__(self, X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> None:
@@ -179,12 +172,10 @@ class Pairing:
         """
         first = np.arange(min(SAMPLE, self.n))
         a, b = self.source.leading(first), self.target.leading(first)
-        count = len(first) - 2 * LARGEST_OFFSET
-        if count < RUN:
+        if len(first) - 2 * LARGEST_OFFSET < RUN:
             return {0: _error(a, b)}
-        start = LARGEST_OFFSET
-        middle = a[start : start + count]
-        return {k: _error(middle, b[start + k : start + k + count]) for k in OFFSETS}
+        start, stop = LARGEST_OFFSET, len(first) - LARGEST_OFFSET
+        return {k: _error(a[start:stop], b[start + k : stop + k]) for k in OFFSETS}
 
     def offset(self, test: PermutationTest) -> int:
         """Return the offset with the least error; 0 unless another is better than by chance.
@@ -196,8 +187,7 @@ class Pairing:
         errors = self.errors_by_offset()
         best = min(errors, key=lambda k: errors[k])
         # What two random pairings differ by, in one of so many offsets, once in 1/ALPHA.
-        spread = np.sqrt(2) * test.shuffled.std(ddof=1)
-        by_chance = ndtri(1 - ALPHA / len(errors)) * spread
+        by_chance = ndtri(1 - ALPHA / len(errors)) * (np.sqrt(2) * test.shuffled.std(ddof=1))
         valley = min(errors) < best < max(errors)
         return best if valley and errors[0] - errors[best] > by_chance else 0
 

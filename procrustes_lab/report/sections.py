@@ -94,9 +94,8 @@ def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     if verdict.decision in STOPPED:
         cautions = ["Nothing further down means anything until the rows belong together."]
     if study.pairs.by == "position":
-        cautions.append(
-            "There are no ids in both files: row i of one was taken for row i of the other."
-        )
+        taken = "row i of one was taken for row i of the other."
+        cautions.append(f"There are no ids in both files: {taken}")
     explanation = (
         "The lens: where any pair of files must lie. This pair is the orange point. To the right, "
         "dot products disagree more; higher up, more error is left after the best turn. No turn "
@@ -138,7 +137,7 @@ def certificate_table(study: Study) -> Html:
 
 def held_out_words(study: Study) -> Html:
     """Say how maps were chosen, and on what they are graded."""
-    counts, (low, high) = study.counts, study.distance_interval
+    counts, (distance, low, high) = study.counts, study.distance
     by_pairs = max(study.chosen_by, key=lambda name: study.chosen_by[name])
     fell = f"The choice fell on {by_pairs}."
     if by_pairs != study.chosen:
@@ -149,9 +148,9 @@ def held_out_words(study: Study) -> Html:
         "its old one, and the share of the new model's ten neighbours that it finds. Then all were "
         f"fitted again with them, on {counts['fitted on']:,}, and graded on "
         f"{counts['held out']:,} others, drawn at random. {fell} The turn's mean squared distance "
-        f"on those others is {study.distances.mean():.4g}; for all objects like these it is "
-        f"between {low:.4g} and {high:.4g}, with 95 % confidence and whatever the distribution "
-        "(empirical Bernstein).",
+        f"on those others is {distance:.4g}; for all objects like these it is between {low:.4g} "
+        f"and {high:.4g}, with 95 % confidence and whatever the distribution (empirical "
+        "Bernstein).",
         "A distance is not yet a search result. So each held-out new vector looked for its own old "
         f"vector among {counts['among']:,} random objects, by cosine; and, by dot product, for ten "
         "neighbours, to be compared with the ten that the new model finds in its own space. The "

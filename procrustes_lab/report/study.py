@@ -22,7 +22,7 @@ from procrustes_lab.search.trial import Indices, Trial
 from . import evidence as e
 from .asked import Answers, ask, interval, read_questions
 from .diagnosis import Diagnosis, diagnose
-from .verdict import CHANCE, Evidence, Interval, Verdict, decide
+from .verdict import CHANCE, Evidence, Verdict, decide
 
 FEWEST_PAIRS = 20
 
@@ -39,10 +39,7 @@ def read(
 ) -> Pairs:
     """Join the files of both models; for names and `by` see `files.columns.wanted_of`.
 
-    Raises
-    ------
-    ValueError
-        If fewer than 20 objects are in both, or if no report can be made of them.
+    Raises ValueError if fewer than 20 objects are in both, or if no report can be made of them.
     """
     of_old, of_new = wanted_of(id_names, vector_names, by)
     pairs = files.join(files.read(new, wanted=of_new), files.read(old, wanted=of_old), by)
@@ -69,8 +66,7 @@ class Study:
     chosen_by: dict[str, float]  # score of each map on the pairs that choose, as `choose` has it
     chosen: str  # the map that the verdict rests on: the best by that, or by judged queries
     counts: dict[str, int]  # of pairs; spared are those that answer queries
-    distances: Matrix  # squared, between held-out vectors that were turned and their partners
-    distance_interval: Interval
+    distance: tuple[float, float, float]  # mean squared, of turned held-out vectors; interval
     first: dict[str, NDArray[np.bool_]]
     shared: dict[str, Matrix]
     answers: Answers | None
@@ -93,20 +89,14 @@ def study(
     index: int,
     seed: int,
 ) -> Study:
-    """Measure two files of vectors, and decide.
+    """Measure the pairs of two files, with files of queries by the old and the new model; decide.
 
     Parameters
     ----------
-    pairs : Pairs
-        From `read`.
-    queries : (str, str), optional
-        Files of query vectors by the old and by the new model.
-    qrels : str
-        File of judgements, or nothing.
     held_out : int
         Pairs that no map sees, and as many others that choose one; a fifth and a tenth at most.
     sample : int
-        Objects among which neighbours are looked for.
+        Further objects among which neighbours are looked for.
     judged, index : int
         Queries, and documents to search for them, at most.
 
@@ -148,9 +138,9 @@ def study(
         chosen = answered.chosen
 
     own = grading.asked
-    turned = align(gathered.fitted).apply(X[own]) - Y[own]
-    distances = np.vecdot(turned, turned)
-    farthest = sum(gathered.longest) ** 2
+    left = align(gathered.fitted).apply(X[own]) - Y[own]
+    distances, farthest = np.vecdot(left, left), sum(gathered.longest) ** 2
+    ends = empirical_bernstein(distances.clip(0, farthest), low=0, high=farthest)
     directions = unit_rows(Y)  # or a longer vector would outbid its own
     first = {name: ranks(f.query(X[own]), directions, own) == 1 for name, f in maps.items()}
     shared = {name: grading.run(f).neighbours for name, f in maps.items()}
@@ -198,8 +188,7 @@ def study(
         chosen_by=chosen_by,
         chosen=chosen,
         counts=counts,
-        distances=distances,
-        distance_interval=empirical_bernstein(distances.clip(0, farthest), low=0, high=farthest),
+        distance=(float(distances.mean()), *ends),
         first=first,
         shared=shared,
         answers=answered,
