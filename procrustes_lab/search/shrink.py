@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.moments import Moments
+from procrustes_lab.core.polar import checked_prior, polar
+from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_pairs
 
 SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -67,7 +69,10 @@ def shrink(
     """
     x, y = as_pairs(X, Y)
     whole, wanted = Moments.from_arrays(x, y), toward
-    x, y, toward = _in_their_span(x, y, toward.map if isinstance(toward, Alignment) else toward)
+    toward = toward.map if isinstance(toward, Alignment) else toward
+    for share in shares:
+        toward, _ = checked_prior(toward, share, (x.shape[1], y.shape[1]))
+    x, y, toward = _in_their_span(x, y, np.asarray(toward))
     order = np.random.default_rng(seed).permutation(len(x))
     rows = np.array_split(order, min(folds, len(x)))
     parts = [Moments.from_arrays(x[part], y[part]) for part in rows]
@@ -76,25 +81,30 @@ def shrink(
     for i, held_out in enumerate(rows if len(parts) > 1 else []):
         others = [*parts[:i], *parts[i + 1 :]]
         fitted = sum(others[1:], others[0])
+        source, target, cross = x[held_out], y[held_out], fitted.xy
+        if center:
+            source = source - fitted.source_mean * fitted.source_scale
+            target = target - fitted.target_mean * fitted.target_scale
+            cross = fitted.centred().xy
+        largest = float(np.linalg.norm(cross, 2))
         for share in strengths:
-            moved = align(fitted, center=center, toward=(toward, share)).apply(x[held_out])
-            errors[share] += float(np.sum((moved - y[held_out]) ** 2)) / len(x)
+            W, _ = polar(cross + share * largest * toward)
+            errors[share] += float(np.sum((source @ W - target) ** 2)) / len(x)
     best = min(strengths, key=lambda share: errors[share]) if len(parts) > 1 else strengths[0]
     return Shrunk(align(whole, center=center, toward=(wanted, best)), best, errors)
 
 
 def _in_their_span(
-    x: Embeddings, y: Embeddings, toward: ArrayLike
-) -> tuple[Embeddings, Embeddings, ArrayLike]:
+    x: Embeddings, y: Embeddings, W0: Matrix
+) -> tuple[Embeddings, Embeddings, Matrix]:
     """Write few pairs by coordinates of the space that they span: the same errors for less.
 
     With W₀ applied to the source the map to shrink to is I, and the cross-moment of some of the
     pairs vanishes outside the span of all of them. There the fitted map is I, and no pair is there.
     """
-    W0 = np.asarray(toward)
     n, d = y.shape
-    if W0.shape != (d, d) or x.shape[1] != d or 2 * n >= d:
-        return x, y, toward
+    if x.shape[1] != d or 2 * n >= d:
+        return x, y, W0
     carried = x @ W0
     basis, _ = np.linalg.qr(np.concatenate([carried, y]).T)
     return carried @ basis, y @ basis, np.eye(2 * n)
