@@ -31,15 +31,12 @@ T = TypeVar("T")
 
 
 class Fitted(NamedTuple):
-    """A map, its name, what it keeps with the interval, the knots of its scores, and all in words.
-
-    Of the knots see `procrustes_lab.search.migrate.Recalibration`.
-    """
+    """A map, its name, what it keeps with the interval, and all in words."""
 
     best: Alignment
     name: str
     kept: Share
-    knots: NDArray[np.float64]
+    knots: NDArray[np.float64]  # of its scores, see `procrustes_lab.search.migrate.Recalibration`
     sentences: tuple[str, ...]
 
 
@@ -63,10 +60,9 @@ def measure(pairs: Pairs, seed: int = 0) -> Measured:
         moments = Moments.from_batches(batches)
     cross = moments.cross()
     _reject_zero(pairs, cross.source_energy > 0, cross.target_energy > 0)
-    drawn = np.random.default_rng(seed).choice(pairs.n, min(pairs.n, TRIAL), replace=False)
-    return Measured(
-        certify(moments), lambda mapper: mapper(moments), lambda: pairs.take(np.sort(drawn))
-    )
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.choice(pairs.n, min(pairs.n, TRIAL), replace=False))
+    return Measured(certify(moments), lambda mapper: mapper(moments), lambda: pairs.take(drawn))
 
 
 def fit(measured: Measured, name: str, seed: int) -> Fitted:
@@ -118,9 +114,8 @@ def progress(
     items: Iterable[T], verb: str, size: Any, total: int | None = None
 ) -> Generator[T, None, None]:
     """Yield items, with a bar of their sizes on a terminal."""
-    with tqdm(
-        total=total, desc=verb, unit=" rows", unit_scale=True, leave=False, disable=None
-    ) as bar:
+    shown = {"unit": " rows", "unit_scale": True, "leave": False, "disable": None}
+    with tqdm(total=total, desc=verb, **shown) as bar:
         for item in items:
             yield item
             bar.update(size(item))

@@ -52,7 +52,7 @@ def read_questions(
 ) -> Questions:
     """Read the files of queries by the old and the new model, and draw what is asked at random.
 
-    At most so many queries are asked, among at most `index` documents. Without qrels, the new
+    At most `most` queries are asked, among at most `index` documents. Without qrels, the new
     model's own first answers count as right.
 
     Raises

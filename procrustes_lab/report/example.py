@@ -12,7 +12,7 @@ ABOUT = "API descriptions in the docstrings of the installed libraries"
 
 
 def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, ...]:
-    """Write both models' vectors of documents and of so many queries, and the judgements.
+    """Write both models' vectors of documents and of that many queries at most, and judgements.
 
     The old model, of "word", "character" or "bigram", knows neither the queries nor the documents
     that answer them. Returned are the files: old, new, old queries, new queries, judgements.

@@ -33,7 +33,7 @@ FEWEST = 20
 """Queries from which measured search decides: a bootstrap interval of fewer is much too short."""
 
 CHANCE = 0.01
-"""The p-value of the permutation test up to which a pairing says something (notebook 08)."""
+"""The p-value of the permutation test up to which a pairing says something (notebook 07)."""
 
 
 class Decision(StrEnum):
@@ -133,7 +133,7 @@ class Search:
 
     @property
     def kept(self) -> float:
-        """Share of the new model's score that is left after aligning, k in notebook 06."""
+        """Share of the new model's score that is left after aligning, called k below."""
         return self.aligned / self.new if self.new > 0 else 0.0
 
     @property
