@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
 from itertools import count
@@ -60,14 +60,9 @@ def items(entries: Iterable[tuple[str, str]]) -> Html:
     return Html(f"<ul>{rows}</ul>", "\n".join(f"- {lead} {rest}" for lead, rest in entries))
 
 
-def table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-    digits: int | Mapping[str, int] = 3,
-) -> Html:
+def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Html:
     """Show a table, in a frame of its own that scrolls; cells as `lab.tables.table` takes them."""
-    shown = tables.table(columns, rows, digits=digits, caption=caption)
+    shown = tables.table(columns, rows, caption=caption)
     opening = f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
     return Html(f"{opening}{shown._repr_html_()}</div>", str(shown))
 
@@ -106,8 +101,8 @@ def card(
     pair: tuple[str, str],
     point: tuple[float, float],
     explanation: str,
-    facts: Iterable[tuple[str, str]],
-    cautions: Iterable[str],
+    facts: Sequence[tuple[str, str]],
+    cautions: Sequence[str],
 ) -> Html:
     """Show a verdict with its reason, the lens with the pair's point, and the main numbers.
 
@@ -115,7 +110,7 @@ def card(
     with an explanation in words. Facts are values, each with what it is, and cautions what else has
     to be known before acting on the verdict.
     """
-    facts, cautions, (new, old) = list(facts), list(cautions), pair
+    new, old = pair
     tiles = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for value, name in facts
     )

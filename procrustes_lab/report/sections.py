@@ -74,14 +74,12 @@ def facts(study: Study) -> Facts:
 def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     """Show the verdict on the new and the old file, by these names."""
     evidence, verdict, c = study.evidence, study.verdict, study.certificate
+    near = f"{evidence.overlap:.0%} · {evidence.native:.0%}"
     tiles = [
         (f"{study.pairs.n:,}", f"pairs, joined by {study.pairs.by}"),
         (study.chosen, "is the map, chosen on other pairs than it is graded on"),
         (f"{evidence.found:.0%}", "of unseen new vectors find their own old one first"),
-        (
-            f"{evidence.overlap:.0%} · {evidence.native:.0%}",
-            "of the new model's ten neighbours are found, aligned · by the old model by itself",
-        ),
+        (near, "of the new model's ten neighbours are found, aligned · by the old model by itself"),
     ]
     if outcome := evidence.search:
         scores = f"{outcome.old:.3f} → {outcome.aligned:.3f}"

@@ -24,6 +24,8 @@ from .asked import Answers, ask, interval, read_questions
 from .diagnosis import Diagnosis, diagnose
 from .verdict import CHANCE, Evidence, Verdict, decide
 
+Names = Sequence[str]
+
 FEWEST_PAIRS = 20
 
 DIAGNOSED = 10_000
@@ -31,11 +33,7 @@ DIAGNOSED = 10_000
 
 
 def read(
-    old: str,
-    new: str,
-    id_names: Sequence[str] = (),
-    vector_names: Sequence[str] = (),
-    by: files.By = "auto",
+    old: str, new: str, id_names: Names = (), vector_names: Names = (), by: files.By = "auto"
 ) -> Pairs:
     """Join the files of both models; for names and `by` see `files.columns.wanted_of`.
 
