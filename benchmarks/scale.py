@@ -107,7 +107,7 @@ def received(dask_worker: Any) -> int:
     return sum(transfer["total"] for transfer in dask_worker.transfer_incoming_log)
 
 
-def by_workers(paths: tuple[Path, Path], n: int, d: int) -> dict[str, Any]:
+def by_workers(paths: tuple[Path, Path], n: int, d: int, rounds: int) -> dict[str, Any]:
     import dask.array as da
     from dask.distributed import Client, LocalCluster
 
@@ -122,7 +122,7 @@ def by_workers(paths: tuple[Path, Path], n: int, d: int) -> dict[str, Any]:
         return da.map_blocks(block, chunks=chunks, meta=np.empty((0, 0), np.float16))
 
     runs = []
-    for workers in (1, 2, 1, 2, 1, 2):
+    for workers in (1, 2) * rounds:
         with (
             LocalCluster(
                 n_workers=workers,
@@ -162,6 +162,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=2_000_000)
     parser.add_argument("--dimension", type=int, default=768)
     parser.add_argument("--largest", type=int, default=256_000)
+    parser.add_argument("--rounds", type=int, default=3, help="with one and with two workers")
     parser.add_argument("--folder", type=Path, default=None)
     default = Path(__file__).parents[1] / "notebooks" / "scale.json"
     parser.add_argument("--output", type=Path, default=default)
@@ -172,7 +173,7 @@ def main() -> int:
         paths = write_pair(Path(folder), n, d)
         result["streaming"] = streaming(paths, n, d)
         print(result["streaming"], flush=True)
-        result["dask"] = by_workers(paths, n, d)
+        result["dask"] = by_workers(paths, n, d, options.rounds)
         print(result["dask"], flush=True)
     result["growth"] = growth(384, options.largest)
     options.output.write_text(json.dumps(result, indent=1) + "\n")
