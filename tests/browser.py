@@ -1,4 +1,4 @@
-"""Pages as their reader meets them: in a headless Chromium that can reach no host.
+"""Pages as their reader meets them: in a headless Chromium that can reach no other host.
 
 It is driven over its DevTools protocol, https://chromedevtools.github.io/devtools-protocol.
 """
@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-port=0",
 )
 

@@ -167,7 +167,7 @@ def server(tmp_path, monkeypatch):
             asked.append(self.path)
 
     serving = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://127.0.0.1:{serving.server_port}/"
     digests = {
         SMALL: f"sha256:{hashlib.sha256(small).hexdigest()}",

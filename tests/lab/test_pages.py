@@ -1,6 +1,5 @@
 """Pages of executed notebooks, as their reader meets them with no network."""
 
-import browser
 import nbformat
 import pytest
 from nbformat import v4
@@ -47,19 +46,16 @@ def test_a_page_is_told_by_its_title_and_what_one_takes_away(page):
     assert "<title>Derive a bound</title>" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(browser.EXECUTABLE is None, reason="there is no Chromium")
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_is_fetched_and_formulas_and_tables_are_set(page, width):
-    with browser.Browser() as chromium:
-        shown = chromium.open(page, width=width)
-        assert shown.foreign == []
-        assert shown.console == []
-        assert shown.overflow <= 0
-        assert not any(sign in shown.text for sign in ("$", "\\", "| ---", "---:"))
-        assert shown.evaluate("document.querySelectorAll('math').length") == 5
-        assert (
-            shown.evaluate("document.querySelector('math mfrac').getBoundingClientRect().height")
-            > 10
-        )
-        assert shown.evaluate("document.querySelectorAll('table').length") == 2
-        assert shown.evaluate("document.querySelectorAll('details:not([open])').length") == 1
+def test_nothing_is_fetched_and_formulas_and_tables_are_set(page, chromium, width):
+    shown = chromium.open(page, width=width)
+    assert shown.foreign == []
+    assert shown.console == []
+    assert shown.overflow <= 0
+    assert not any(sign in shown.text for sign in ("$", "\\", "| ---", "---:"))
+    assert shown.evaluate("document.querySelectorAll('math').length") == 5
+    assert (
+        shown.evaluate("document.querySelector('math mfrac').getBoundingClientRect().height") > 10
+    )
+    assert shown.evaluate("document.querySelectorAll('table').length") == 2
+    assert shown.evaluate("document.querySelectorAll('details:not([open])').length") == 1
