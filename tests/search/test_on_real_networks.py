@@ -36,7 +36,14 @@ def graded(queries, documents, judgements):
 
 
 @needs_scifact
-@pytest.mark.parametrize("pair", ["minilm use", "use e5", "mpnet e5", "e5 mpnet"])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "minilm use",
+        "e5 mpnet",
+        *(pytest.param(p, marks=pytest.mark.long) for p in ("use e5", "mpnet e5")),
+    ],
+)
 def test_maps_chosen_from_pairs_alone_are_not_worse_than_the_turn(scifact, pair):
     collection, vectors = scifact
     new, old = pair.split()
