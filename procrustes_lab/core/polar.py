@@ -39,10 +39,9 @@ def svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     harmless, and of which most singular values are zero.
     """
     try:
-        return np.linalg.svd(matrix, full_matrices=False)
+        return scipy.linalg.svd(matrix, full_matrices=False, check_finite=False)
     except np.linalg.LinAlgError:
-        U, S, Vt = scipy.linalg.svd(matrix, full_matrices=False, lapack_driver="gesvd")
-        return U, S, Vt
+        return scipy.linalg.svd(matrix, full_matrices=False, lapack_driver="gesvd")
 
 
 def shrunk(cross: Matrix, prior: Matrix | None, share: float) -> tuple[Matrix, float]:

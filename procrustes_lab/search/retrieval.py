@@ -408,6 +408,6 @@ def largest(scores: Matrix, k: int) -> Indices:
         tied = scores[over] == least[over]
         room = k - np.count_nonzero(scores[over] > least[over], axis=1, keepdims=True)
         wanted[over] &= ~tied | (np.cumsum(tied, axis=1) <= room)
-    columns = np.nonzero(wanted)[1].reshape(-1, k)
+    columns = np.flatnonzero(wanted).reshape(-1, k) % wanted.shape[1]
     order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
