@@ -12,10 +12,10 @@ from scipy.linalg.blas import dtrmm, dtrsm
 from scipy.linalg.lapack import dlauum, dpotrf, dpstrf
 
 from . import bounds, lens
-from .moments import Moments, moments_of
+from .moments import Moments, moments_of, pairs_or_moments
 from .polar import polar
 from .sums import Matrix, product_type
-from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
+from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
 
 EPSILON = float(np.finfo(float).eps)
 
@@ -143,23 +143,7 @@ class Certificate:
 def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     """Measure how closely two spaces can be aligned, and bound it from both sides.
 
-    O(n d²) time and O(d²) memory beyond the inputs.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x), or Moments
-        Source embeddings, one row per object; or the moments of the pairs, without Y.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-
-    Returns
-    -------
-    Certificate
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows.
+    O(n d²) time and O(d²) memory beyond the inputs, which are as in `align`.
 
     Notes
     -----
@@ -174,13 +158,10 @@ def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     >>> round(certificate.error, 9), round(certificate.theorem, 9)
     (1.0, 1.0)
     """
-    if isinstance(X, Moments):
-        if Y is not None:
-            raise TypeError("X is the moments of both sides; expected no Y beside it")
-        return _from_moments(X)[0]
-    if Y is None:
-        raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
-    x, y = as_pairs(X, Y)
+    given = pairs_or_moments(X, Y)
+    if isinstance(given, Moments):
+        return _from_moments(given)[0]
+    x, y = given
     if len(x) * (x.shape[1] + y.shape[1]) ** 2 < SMALL:
         return _from_qr(x, y)[0]
     dtype = product_type(x, y)
