@@ -86,7 +86,7 @@ WITH_DATA = {
     "04_choose_the_map": {"data": "scifact", "data_home": str(SHARED)},
     "03_upgrade_the_query_encoder": {"data": "scifact", "data_home": str(SHARED)},
     "11_see_both_sides": {"data": "scifact", "data_home": str(SHARED)},
-    "06_search_text_and_images": {"data": "clip", "data_home": str(SHARED)},
+    "06_search_text_and_images": {"data": "clip", "data_home": str(SHARED), "draws": 10},
     "05_survive_a_retraining": {"data": "movielens", "data_home": str(SHARED)},
 }
 DATA = ("movielens", "scifact", "clip")

@@ -53,8 +53,14 @@ def shrink(
         largest.
     center : bool
         As of `align`.
-    folds, seed : int
-        In how many parts the pairs are held out, n at the most, and what draws them.
+    folds : int
+        In how many parts the pairs are held out, n at the most.
+    seed : int
+        Draws the parts.
+
+    Returns
+    -------
+    Shrunk
 
     Raises
     ------
