@@ -30,6 +30,12 @@ def nothing_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("PROCRUSTES_LAB_DATA", str(tmp_path))
 
 
+@pytest.fixture(scope="module")
+def descriptions():
+    """Read where they are kept, before any test has a folder of its own."""
+    return api_descriptions()
+
+
 def embed(name, texts=TEXTS, fitted_on=TEXTS, dimension=3, **options):
     return text_models.embed(name, texts, fitted_on=fitted_on, dimension=dimension, **options)
 
@@ -127,9 +133,9 @@ def test_unknown_names_and_impossible_dimensions_are_refused(name):
         embed(name, "one string")
 
 
-def test_alignment_restores_retrieval_across_models():
+def test_alignment_restores_retrieval_across_models(descriptions):
     """The laboratory's protocol, reduced: nothing is fitted on what is evaluated."""
-    data = api_descriptions()
+    data = descriptions
     few = np.random.default_rng(0).permutation(len(data))[:1500]
     documents, queries = ([texts[i] for i in few] for texts in (data.documents, data.queries))
     fitted, evaluated = split(len(few), 300, seed=0)
