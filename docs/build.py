@@ -17,11 +17,10 @@ from collections.abc import Iterator
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import nbformat
 import yaml
-from nbformat import NotebookNode
 from play_data import play_data
 from sphinx.cmd.build import build_main
 
@@ -38,11 +37,17 @@ REPOSITORY = os.environ.get("REPOSITORY_URL", "").rstrip("/")
 
 PARTS = ("practice", "theory", "appendix")
 
-Notebooks = dict[str, NotebookNode]
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    Notebooks = dict[str, NotebookNode]
 
 
 def main(output: Path) -> int:
     """Build the site in `output`; return 0, or 1 if anything was missing or doubtful."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # as in `procrustes_lab.cli.main`
+    import nbformat
+
     work = output.parent / f".{output.name}"
     source = work / "source"
     shutil.rmtree(source, ignore_errors=True)

@@ -48,6 +48,7 @@ def test_the_tables_come_out():
     assert all(row.count("|") >= 3 and "nan" not in row for row in rows)
 
 
+@pytest.mark.long
 def test_the_measured_scale_is_what_the_script_writes(tmp_path):
     output = tmp_path / "scale.json"
     command = [sys.executable, FOLDER / "scale.py", "--pairs", "4000", "--dimension", "16"]

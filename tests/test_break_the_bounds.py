@@ -28,7 +28,7 @@ def search():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "instances"), [("5", "12000"), pytest.param("25", "200000", marks=pytest.mark.long)]
+    ("seconds", "instances"), [("4", "12000"), pytest.param("25", "200000", marks=pytest.mark.long)]
 )
 def test_no_bound_breaks_in_so_many_seconds(search, tmp_path, seconds, instances):
     output = tmp_path / "result.json"

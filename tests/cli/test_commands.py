@@ -910,17 +910,16 @@ cli.main()
 """
 
 
-@pytest.mark.parametrize("out", ["out.npy", "out.npz"])
+INTERRUPTED = "procrustes-lab: interrupted: nothing is left running, and no file was changed"
+
+
 @pytest.mark.parametrize(
-    ("sent", "code", "said"),
+    ("sent", "code", "said", "out"),
     [
-        (
-            signal.SIGINT,
-            130,
-            "procrustes-lab: interrupted: nothing is left running, and no file was changed",
-        ),
-        (signal.SIGTERM, 143, ""),
-        (signal.SIGHUP, 129, ""),
+        (signal.SIGINT, 130, INTERRUPTED, "out.npy"),
+        (signal.SIGINT, 130, INTERRUPTED, "out.npz"),
+        (signal.SIGTERM, 143, "", "out.npy"),
+        (signal.SIGHUP, 129, "", "out.npz"),
     ],
 )
 def test_stopped_half_way_nothing_is_left(tmp_path, good_files, sent, code, said, out):

@@ -344,6 +344,7 @@ def test_the_folder_is_the_argument_then_the_environment_then_the_users_cache(mo
     assert data_folder().name == "procrustes-lab"
 
 
+@pytest.mark.long
 def test_installed_libraries_give_thousands_of_clean_pairs(tmp_path):
     command = (
         "import json, sys; from procrustes_lab.data.datasets import api_descriptions\n"

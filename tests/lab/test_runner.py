@@ -204,7 +204,7 @@ def test_ctrl_c_ends_every_kernel_and_leaves_no_file(tmp_path, to_group):
         else:
             process.send_signal(signal.SIGINT)
         said = process.stderr.read().strip()
-        assert process.wait(timeout=20) == 130
+        assert process.wait(timeout=60) == 130
     assert said == "procrustes-lab: interrupted: nothing is left running, and no file was changed"
     assert not any(kernel.is_running() for kernel in kernels)
     assert list((tmp_path / "build").iterdir()) == []
