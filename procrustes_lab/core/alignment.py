@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import archive
-from .moments import Moments, moments_of
-from .polar import checked_prior, shrunk
+from .moments import Moments, moments_of, pairs_or_moments
+from .polar import checked_prior, shrunk, spectrum
 from .sums import BLOCK_BYTES, Cross, Matrix, cross_of, product_type
-from .validate import as_embeddings, as_numbers, as_pairs, in_range, reject_nonfinite
+from .validate import as_embeddings, as_numbers, in_range, reject_nonfinite
 
 FORMAT = 2
 """Version of the file that `Alignment.save` writes."""
@@ -67,18 +67,8 @@ class Alignment:
         plot, input to a model trained on target vectors. To search, use `query`: it differs if the
         map was fitted with ``center=True``.
 
-        Parameters
-        ----------
-        Z : array_like, shape (k, d_x) or (d_x,)
-
-        Returns
-        -------
-        ndarray, shape (k, d_y) or (d_y,), float64
-
-        Raises
-        ------
-        TypeError, ValueError
-            If Z holds anything but finite real numbers, or has not d_x columns.
+        Z has shape (k, d_x) or (d_x,), the result (k, d_y) or (d_y,) and float64. TypeError or
+        ValueError is raised if Z holds anything but finite real numbers, or has not d_x columns.
         """
         return self._carry(Z, self.target_mean)
 
@@ -138,11 +128,7 @@ class Alignment:
     def save(self, path: str | os.PathLike[str], **about: Any) -> None:
         """Write the map to an npz file, complete or not at all.
 
-        Parameters
-        ----------
-        path : path-like
-        **about : array_like
-            Further entries of the file; `load` passes over them.
+        What is known `about` it becomes further entries of the file, which `load` passes over.
         """
         archive.write(path, format=FORMAT, **about, **vars(self))
 
@@ -150,12 +136,7 @@ class Alignment:
     def load(cls, path: str | os.PathLike[str]) -> Alignment:
         """Read a map that `save` wrote.
 
-        Raises
-        ------
-        OSError
-            If there is no such file.
-        ValueError
-            If the file is damaged, or is no map of this format.
+        OSError if there is no such file, ValueError if it is damaged or no map of this format.
         """
         with archive.reading(path, "an alignment", "write it again with Alignment.save") as fields:
             return cls.from_fields(fields)
@@ -219,10 +200,9 @@ def align(
 
     Parameters
     ----------
-    X : array_like, shape (n, d_x), or Moments
-        Source embeddings, one row per object; or the moments of the pairs, without Y.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
+    X, Y : array_like, shapes (n, d_x) and (n, d_y)
+        Source and target embeddings, row i of both the same object; or X the Moments of the pairs,
+        without Y.
     center : bool, optional
         Whether to subtract each side's mean first. `Alignment.apply` then adds the target's back,
         which places vectors among the target's; `Alignment.query` does not: search with that.
@@ -243,10 +223,6 @@ def align(
         rows or columns, and how strongly to shrink towards it: W is the polar factor of XᵀY + λW₀,
         λ the share (0 or more) of the largest singular value of XᵀY. With `whiten`, XᵀY is the
         whitened one. See Notes.
-
-    Returns
-    -------
-    Alignment
 
     Raises
     ------
@@ -282,14 +258,11 @@ def align(
         raise ValueError(
             f"whiten is {whiten!r}; expected a number from 0 (Procrustes) to 0.5 (CCA)"
         )
-    if isinstance(X, Moments):
-        if Y is not None:
-            raise TypeError("X is the moments of both sides; expected no Y beside it")
-        prior, share = _prior(toward, X.cross_scatter.shape)
-        return _fit(X, bool(center), bool(scale), float(whiten), prior, share)
-    if Y is None:
-        raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
-    x, y = as_pairs(X, Y)
+    given = pairs_or_moments(X, Y)
+    if isinstance(given, Moments):
+        prior, share = _prior(toward, given.cross_scatter.shape)
+        return _fit(given, bool(center), bool(scale), float(whiten), prior, share)
+    x, y = given
     prior, share = _prior(toward, (x.shape[1], y.shape[1]))
     if center or whiten:
         return _fit(moments_of(x, y), bool(center), bool(scale), float(whiten), prior, share)
@@ -319,12 +292,7 @@ def _prior(
 
 
 def _fit(
-    moments: Moments,
-    center: bool,
-    scale: bool,
-    whiten: float,
-    prior: Matrix | None,
-    share: float,
+    moments: Moments, center: bool, scale: bool, whiten: float, prior: Matrix | None, share: float
 ) -> Alignment:
     centred = moments.centred() if center else moments
     cross = centred.cross()
@@ -382,8 +350,5 @@ def _finish(
 
 def _negative_power(second_moment: Matrix, power: float) -> Matrix:
     """C^(-power) on the range of C, for C scaled to a mean eigenvalue of 1 there."""
-    values, vectors = np.linalg.eigh(second_moment)
-    kept = values > len(values) * np.finfo(float).eps * values[-1]
-    values, vectors = values[kept], vectors[:, kept]
-    values = values / (values.sum() / max(len(values), 1))
+    values, vectors = spectrum(second_moment)
     return np.asarray((vectors * values**-power) @ vectors.T)

@@ -7,16 +7,19 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import eigvalsh
 from scipy.linalg.blas import dtrmm, dtrsm
-from scipy.linalg.lapack import dpotrf, dpstrf
+from scipy.linalg.lapack import dlauum, dpotrf, dpstrf
 
 from . import bounds, lens
-from .moments import Moments, moments_of
+from .moments import Moments, moments_of, pairs_or_moments
 from .polar import polar
 from .sums import Matrix, product_type
-from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
+from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
 
 EPSILON = float(np.finfo(float).eps)
+
+_Blocks = tuple[Matrix, Matrix, Matrix, Matrix]
 
 SMALL = 1e8
 """Arithmetic, n (d_x + d_y)², below which a QR factorisation costs nothing to speak of."""
@@ -140,23 +143,7 @@ class Certificate:
 def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     """Measure how closely two spaces can be aligned, and bound it from both sides.
 
-    O(n d²) time and O(d²) memory beyond the inputs.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x), or Moments
-        Source embeddings, one row per object; or the moments of the pairs, without Y.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-
-    Returns
-    -------
-    Certificate
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows.
+    O(n d²) time and O(d²) memory beyond the inputs, which are as in `align`.
 
     Notes
     -----
@@ -171,13 +158,10 @@ def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     >>> round(certificate.error, 9), round(certificate.theorem, 9)
     (1.0, 1.0)
     """
-    if isinstance(X, Moments):
-        if Y is not None:
-            raise TypeError("X is the moments of both sides; expected no Y beside it")
-        return _from_moments(X)[0]
-    if Y is None:
-        raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
-    x, y = as_pairs(X, Y)
+    given = pairs_or_moments(X, Y)
+    if isinstance(given, Moments):
+        return _from_moments(given)[0]
+    x, y = given
     if len(x) * (x.shape[1] + y.shape[1]) ** 2 < SMALL:
         return _from_qr(x, y)[0]
     dtype = product_type(x, y)
@@ -205,7 +189,7 @@ def _from_moments(moments: Moments, epsilon: float = EPSILON) -> tuple[Certifica
     return _measure(pair, moments.n, dims, unit * root, "moments", 0.0, 16 * epsilon)
 
 
-def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> tuple[Matrix, Matrix, Matrix]:
+def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> _Blocks:
     """Return the blocks of R, with RᵀR = [X Y]ᵀ[X Y] up to rounding; that must not add rows."""
     largest = max(xx.diagonal().max(), yy.diagonal().max())
 
@@ -216,9 +200,10 @@ def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> tuple[Matrix, Matri
     X = factor(xx)
     if X is not None:
         near = np.asarray(dtrsm(1.0, X.T, xy.T, side=1, lower=1, trans_a=1).T)
-        far = factor(yy - near.T @ near)
+        rest = yy - near.T @ near
+        far = factor(rest)
         if far is not None:
-            return X, near, far
+            return X, near, far, rest
     joint = np.block([[xx, xy], [xy.T, yy]])
     U, pivots, rank, _ = dpstrf(joint, tol=EPSILON * largest)
     rank = min(max(rank, 1), n)
@@ -227,8 +212,9 @@ def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> tuple[Matrix, Matri
     return _blocks(np.asarray(np.linalg.qr(R, mode="r")), len(xx))
 
 
-def _blocks(R: Matrix, d: int) -> tuple[Matrix, Matrix, Matrix]:
-    return R[:d, :d], R[:d, d:], R[d:, d:]
+def _blocks(R: Matrix, d: int) -> _Blocks:
+    far = R[d:, d:]
+    return R[:d, :d], R[:d, d:], far, far.T @ far
 
 
 def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
@@ -262,7 +248,7 @@ class _Pair(NamedTuple):
         X  near
         0  far
 
-    where X and `far` are upper triangular.
+    where X and `far` are upper triangular; `rest` is farᵀfar.
     """
 
     xx: Matrix
@@ -271,6 +257,7 @@ class _Pair(NamedTuple):
     X: Matrix
     near: Matrix
     far: Matrix
+    rest: Matrix
 
 
 def _measure(
@@ -288,24 +275,25 @@ def _measure(
     (‖G‖² + ‖H‖²)^½ and of its square. Also returns the smaller share that is left of p² and of
     ε² when the energies they are the difference of have cancelled.
     """
-    xx, xy, yy, X, near, far = pair
+    xx, xy, yy, X, near, far, rest = pair
     d_x, d_y = dims
     moved = _times(X, polar(xy)[0])
     P, S = moved - near, moved + near  # and below them −far and far
 
     rows = len(X)
-    D = np.empty((rows + len(far), rows + len(far)))  # 2D = PSᵀ + SPᵀ, its lower half
+    D = np.empty((rows + len(far), rows + len(far)), order="F")  # 2D = PSᵀ + SPᵀ, its lower half
     PS = P @ S.T
     np.add(PS, PS.T, out=D[:rows, :rows])
     np.multiply(_times(far, near.T), -2, out=D[rows:, :rows])
-    np.multiply(far @ far.T, -2, out=D[rows:, rows:])
-    eigenvalues = np.linalg.eigvalsh(D, UPLO="L") / 2
+    np.multiply(_square(far), -2, out=D[rows:, rows:])
+    # Laid out as LAPACK has it, D is neither copied nor turned.
+    eigenvalues = eigvalsh(D, overwrite_a=True, check_finite=False, driver="evd") / 2
 
     squared, nuclear = float(np.vdot(eigenvalues, eigenvalues)), float(np.abs(eigenvalues).sum())
     beyond = float(np.vdot(far, far))
     energy = float(np.vdot(X, X) + np.vdot(near, near)) + beyond
     error = float(np.vdot(P, P)) + beyond
-    ss = S.T @ S + far.T @ far
+    ss = S.T @ S + rest
     spectra = [np.sqrt(np.maximum(np.linalg.eigvalsh(a), 0.0)) for a in (xx, yy, ss)]
     least, most = spectra[2][0], spectra[2][-1]
     singular = least**2 <= len(ss) * EPSILON * most**2
@@ -347,7 +335,16 @@ def _times(upper: Matrix, other: Matrix) -> Matrix:
     """Product of an upper triangular matrix with another: half the arithmetic if it is square."""
     if not 0 < len(upper) == upper.shape[1]:
         return upper @ other
+    if other.flags.f_contiguous:
+        return np.asarray(dtrmm(1.0, upper.T, other, lower=1, trans_a=1))
     return np.asarray(dtrmm(1.0, upper.T, other.T, side=1, lower=1).T)
+
+
+def _square(upper: Matrix) -> Matrix:
+    """Lower half of an upper triangular matrix times its transpose: a third of the arithmetic."""
+    if not 0 < len(upper) == upper.shape[1]:
+        return upper @ upper.T
+    return np.asarray(dlauum(upper.T, lower=1)[0])
 
 
 def _at_most(value: float, limit: float, slack: float) -> float:

@@ -8,9 +8,10 @@ between a straight line and a quarter of the unit circle around (0, 1). Every po
 from html import escape
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from .polar import polar
+from .sums import Matrix as Array
 
 
 def lower(nuclear: ArrayLike, energy: ArrayLike) -> Array:
@@ -23,12 +24,7 @@ def lower(nuclear: ArrayLike, energy: ArrayLike) -> Array:
     ----------
     nuclear, energy : array_like
         Δ and t, in the same units (totals, or both per object), 0 ≤ Δ ≤ t; they broadcast. A Δ
-        that exceeds t by rounding counts as t.
-
-    Returns
-    -------
-    array
-        The bound, in the same units; 0 where the energy is 0.
+        that exceeds t by rounding counts as t, and where t is 0 the bound is.
     """
     t = np.asarray(energy, float)
     delta = np.minimum(np.asarray(nuclear, float), t)
@@ -74,8 +70,7 @@ def tilts(source: ArrayLike, cross: ArrayLike, target: ArrayLike) -> tuple[Array
     xx, xy, yy = (np.asarray(matrix, float) for matrix in (source, cross, target))
     d = max(xy.shape)
     xx, xy, yy = (np.pad(m, [(0, d - size) for size in m.shape]) for m in (xx, xy, yy))
-    U, _, Vt = np.linalg.svd(xy)
-    turn = U @ Vt
+    turn, _ = polar(xy)
     both, common = turn.T @ xx @ turn + yy, turn.T @ xy
     energies, axes = np.linalg.eigh(both)
     kept = energies > d * np.finfo(float).eps * energies[-1]
@@ -88,21 +83,9 @@ def tilts(source: ArrayLike, cross: ArrayLike, target: ArrayLike) -> tuple[Array
 def svg(x: float, y: float) -> str:
     """Draw the lens with one pair's point on it, as inline SVG that follows the page's text colour.
 
-    Parameters
-    ----------
-    x, y : float
-        Δ/t and p²/t of the pair, each in [0, 1].
-
-    Returns
-    -------
-    str
-        One ``<svg>`` element, with no identifiers, so that many can share a page; a screen reader
-        reads its title.
-
-    Raises
-    ------
-    ValueError
-        If x or y is outside [0, 1] or not a number.
+    x and y are Δ/t and p²/t of the pair, each in [0, 1], or ValueError is raised. It is one
+    ``<svg>`` element, with no identifiers, so that many can share a page; a screen reader reads
+    its title.
     """
     for name, value in (("x", x), ("y", y)):
         if not 0.0 <= value <= 1.0:

@@ -70,16 +70,13 @@ class Moments:
 
         Parameters
         ----------
-        X : array_like, shape (n, d_x)
-            Source embeddings, one row per object.
-        Y : array_like, shape (n, d_y)
-            Target embeddings; row i is the same object as row i of X.
+        X, Y : array_like, shapes (n, d_x) and (n, d_y)
+            Source and target embeddings; row i of both is the same object.
 
         Raises
         ------
         TypeError, ValueError
-            If either is not a finite two-dimensional array of real numbers, or
-            the numbers of rows differ.
+            If they are not two finite matrices of real numbers with equally many rows.
         """
         return moments_of(*as_pairs(X, Y))
 
@@ -139,16 +136,14 @@ class Moments:
         a tree, see `procrustes_lab.core.cluster.sum_over_blocks`: always in the same order, so
         that neither the scheduler nor a lost worker changes a bit. No rows move between workers if
         the arrays are made block by block (`dask.array.map_blocks`, `from_array`, `from_zarr`) and
-        are cut alike. Workers need this package too, with the extra ``scale``.
+        are cut alike. Workers need this package too, with the extra ``scale``; the cluster is the
+        current one, see `dask.distributed.Client`.
 
         Parameters
         ----------
-        X : dask Array, shape (n, d_x)
-            Source embeddings, one row per object; the cluster is the current one, see
-            `dask.distributed.Client`.
-        Y : dask Array, shape (n, d_y)
-            Target embeddings. Blocks of columns are merged, and rows are cut as X's are, which
-            moves Y's rows if its own cuts differ.
+        X, Y : dask Array, shapes (n, d_x) and (n, d_y)
+            Blocks of columns are merged, and Y's rows are cut as X's are, which moves them if its
+            own cuts differ.
 
         Raises
         ------
@@ -195,10 +190,8 @@ class Moments:
                 f"moments of dimensions {other.cross_scatter.shape} cannot be added to moments of "
                 f"dimensions {self.cross_scatter.shape}: every batch must have the same columns"
             )
-        scales = (
-            max(self.source_scale, other.source_scale),
-            max(self.target_scale, other.target_scale),
-        )
+        source = max(self.source_scale, other.source_scale)
+        scales = source, max(self.target_scale, other.target_scale)
         a, b = self._in_units(scales), other._in_units(scales)
         n = a.n + b.n
         x = (b.source_mean - a.source_mean) + (b.source_rest - a.source_rest)
@@ -238,13 +231,8 @@ class Moments:
 
     def centred(self) -> Moments:
         """Moments of the pairs with each side's mean subtracted."""
-        return replace(
-            self,
-            source_mean=np.zeros_like(self.source_mean),
-            target_mean=np.zeros_like(self.target_mean),
-            source_rest=np.zeros_like(self.source_rest),
-            target_rest=np.zeros_like(self.target_rest),
-        )
+        x, y = np.zeros_like(self.source_mean), np.zeros_like(self.target_mean)
+        return replace(self, source_mean=x, target_mean=y, source_rest=x, target_rest=y)
 
     def products(self) -> tuple[Matrix, Matrix, Matrix]:
         """XᵀX, XᵀY and YᵀY, of the rows divided by the scales."""
@@ -282,6 +270,25 @@ class Moments:
     def yy(self) -> Matrix:
         """YᵀY, shape (d_y, d_y)."""
         return self.products()[2] * self.target_scale**2
+
+
+def pairs_or_moments(
+    X: ArrayLike | Moments, Y: ArrayLike | None
+) -> tuple[Embeddings, Embeddings] | Moments:
+    """Return X if it is the moments of the pairs, or both sides checked by `as_pairs`."""
+    if isinstance(X, Moments):
+        if Y is not None:
+            raise TypeError("X is the moments of both sides; expected no Y beside it")
+        return X
+    if Y is None:
+        raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
+    return as_pairs(X, Y)
+
+
+def as_moments(X: ArrayLike | Moments, Y: ArrayLike | None) -> Moments:
+    """Return the moments of the pairs, given as such or as both sides."""
+    given = pairs_or_moments(X, Y)
+    return given if isinstance(given, Moments) else moments_of(*given)
 
 
 def _moments_of_batch(batch: tuple[ArrayLike, ArrayLike], number: int) -> Moments | None:

@@ -13,20 +13,10 @@ from .validate import as_embeddings, as_pairs, in_range, reject_nonfinite
 
 
 def polar(cross: Matrix) -> tuple[Matrix, float]:
-    """Polar factor W = UVᵀ of XᵀY = USVᵀ, and the nuclear norm, the sum of S.
+    """Polar factor W = UVᵀ of XᵀY = USVᵀ, shape (d_x, d_y), and the nuclear norm, the sum of S.
 
-    Among all maps with orthonormal rows (d_x <= d_y) or columns (d_x >= d_y), W
-    maximises tr(WᵀXᵀY), and the maximum is the nuclear norm (Schönemann, 1966,
-    doi:10.1007/BF02289451).
-
-    Parameters
-    ----------
-    cross : ndarray, shape (d_x, d_y)
-
-    Returns
-    -------
-    W : ndarray, shape (d_x, d_y)
-    nuclear : float
+    Among all maps with orthonormal rows (d_x <= d_y) or columns (d_x >= d_y), W maximises
+    tr(WᵀXᵀY), and the maximum is the nuclear norm (Schönemann, 1966, doi:10.1007/BF02289451).
     """
     U, S, Vt = svd(cross)
     return U @ Vt, float(S.sum())
@@ -39,10 +29,17 @@ def svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     harmless, and of which most singular values are zero.
     """
     try:
-        return np.linalg.svd(matrix, full_matrices=False)
+        return scipy.linalg.svd(matrix, full_matrices=False, check_finite=False)
     except np.linalg.LinAlgError:
-        U, S, Vt = scipy.linalg.svd(matrix, full_matrices=False, lapack_driver="gesvd")
-        return U, S, Vt
+        return scipy.linalg.svd(matrix, full_matrices=False, lapack_driver="gesvd")
+
+
+def spectrum(second_moment: Matrix) -> tuple[Matrix, Matrix]:
+    """Eigenvalues, scaled to a mean of 1, and eigenvectors; those of rounding are left out."""
+    values, vectors = np.linalg.eigh(second_moment)
+    kept = values > len(values) * np.finfo(float).eps * values[-1]
+    values, vectors = values[kept], vectors[:, kept]
+    return values / (values.sum() / max(len(values), 1)), vectors
 
 
 def shrunk(cross: Matrix, prior: Matrix | None, share: float) -> tuple[Matrix, float]:
@@ -87,13 +84,7 @@ def shrunk(cross: Matrix, prior: Matrix | None, share: float) -> tuple[Matrix, f
 
 
 def checked_prior(given: ArrayLike, share: float, shape: tuple[int, ...]) -> tuple[Matrix, float]:
-    """Return W₀ and the share as `shrunk` takes them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If W₀ is no isometry of this shape, or the share no number from 0 up.
-    """
+    """Return W₀ and the share as `shrunk` takes them, or raise TypeError or ValueError."""
     if not in_range(share, 0.0, sys.float_info.max):
         raise ValueError(
             f"toward has the share {share!r}; expected a number, 0 or more: "

@@ -13,7 +13,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .moments import Moments
+from .moments import Moments, as_moments
+from .polar import svd
 from .sums import BLOCK_BYTES, Matrix
 from .validate import as_pairs
 
@@ -21,35 +22,10 @@ from .validate import as_pairs
 def effective_dimension(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> float:
     """Count the directions the vectors fill: (tr √C)² / tr C, of the side where it is less.
 
-    C is a side's second moment, so that tr C = 1 for unit vectors. Equal eigenvalues give
-    d, a single one gives 1.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x), or Moments
-        Source embeddings; or the moments of the pairs, without Y.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-
-    Returns
-    -------
-    float
-        From 1 to min(d_x, d_y); 0 if a side has no energy.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows.
+    C is a side's second moment, so that tr C = 1 for unit vectors. Equal eigenvalues give d, a
+    single one gives 1, and a side without energy 0. X and Y are as in `align`.
     """
-    if isinstance(X, Moments):
-        if Y is not None:
-            raise TypeError("X is the moments of both sides; expected no Y beside it")
-        moments = X
-    elif Y is None:
-        raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
-    else:
-        moments = Moments.from_arrays(X, Y)
-    xx, _, yy = moments.products()
+    xx, _, yy = as_moments(X, Y).products()
     return min(map(_filled, (xx, yy)))
 
 
@@ -80,9 +56,9 @@ def deviation_bound(dimension: float, pairs: int, *, risk: float | None = None) 
     ValueError
         If the dimension is negative, there is no pair, or the risk is out of range.
 
-    Notes
-    -----
-    The tail is the inequality of McDiarmid (1989), doi:10.1017/CBO9781107359949.008.
+    References
+    ----------
+    McDiarmid (1989), doi:10.1017/CBO9781107359949.008, for the tail.
     """
     if not 0 <= dimension < math.inf:
         raise ValueError(f"dimension is {dimension}; expected a finite number of at least 0")
@@ -118,17 +94,16 @@ def excess_rate(X: ArrayLike, Y: ArrayLike) -> float:
     """
     x, y = as_pairs(X, Y)
     n, wide = len(x), max(x.shape[1], y.shape[1])
-    U, sigma, Vt = np.linalg.svd(Moments.from_arrays(x, y).xy / n, full_matrices=True)
+    cross = np.zeros((wide, wide))
+    cross[: x.shape[1], : y.shape[1]] = Moments.from_arrays(x, y).xy / n
+    U, sigma, Vt = svd(cross)
     squares, products = np.zeros((wide, wide)), np.zeros((wide, wide))
     rows = max(1, BLOCK_BYTES // (8 * wide))
     for start in range(0, n, rows):
-        a, b = (
-            _widened(x[start : start + rows] @ U, wide),
-            _widened(y[start : start + rows] @ Vt.T, wide),
-        )
+        a = x[start : start + rows] @ U[: x.shape[1]]
+        b = y[start : start + rows] @ Vt.T[: y.shape[1]]
         squares += (a**2).T @ b**2
         products += (a * b).T @ (a * b)
-    sigma = np.pad(sigma, (0, wide - len(sigma)))
     sums = np.add.outer(sigma, sigma)
     spread = np.maximum(squares + squares.T - 2 * products, 0.0) / n
     # Turning two directions that say nothing into each other costs nothing.
@@ -165,7 +140,3 @@ def _filled(second_moment: Matrix) -> float:
     """Return (tr √C)² / tr C."""
     values = np.maximum(np.linalg.eigvalsh(second_moment), 0.0)
     return float(np.sqrt(values).sum() ** 2 / values.sum()) if values.any() else 0.0
-
-
-def _widened(block: Matrix, columns: int) -> Matrix:
-    return np.pad(block, ((0, 0), (0, columns - block.shape[1])))

@@ -24,9 +24,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .moments import Moments, moments_of
+from .moments import Moments, as_moments
 from .sums import Matrix
-from .validate import SOURCE, TARGET, as_pairs
+from .validate import SOURCE, TARGET
 
 
 def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True) -> float:
@@ -35,19 +35,8 @@ def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = Tr
     With centring it is the RV coefficient of Robert and Escoufier. If both Gram matrices are
     scaled to Frobenius norm 1, their discrepancy is ε² = 2(1 − CKA).
 
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x), or Moments
-        Source embeddings, one row per object; or the moments of the pairs, without Y.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-    center : bool
-        Whether to subtract each side's mean first.
-
-    Returns
-    -------
-    float
-        From 0, no direction in common, to 1, equal up to a rotation and a scale.
+    From 0, no direction in common, to 1, equal up to a rotation and a scale. X, Y and center are as
+    in `align`, but that means are subtracted by default.
 
     Raises
     ------
@@ -119,18 +108,8 @@ def cka_range(bures: float, dimension: int) -> Range:
     """Where CKA can be, given the normalised Bures similarity F and the larger dimension.
 
     The greatest value is attained, in every dimension; the least is attained in dimensions 1
-    and 2, and at F = 0 and 1.
-
-    Parameters
-    ----------
-    bures : float in [0, 1]
-    dimension : int
-        max(d_x, d_y), or any bound on the ranks of both sides.
-
-    Raises
-    ------
-    ValueError
-        If `bures` is outside [0, 1], or `dimension` is less than 1.
+    and 2, and at F = 0 and 1. The dimension is max(d_x, d_y), or any bound on the ranks of both
+    sides. ValueError if `bures` is outside [0, 1], or `dimension` is less than 1.
     """
     if not 0.0 <= bures <= 1.0:
         raise ValueError(f"bures is {bures}; expected a similarity from 0 to 1")
@@ -147,12 +126,8 @@ def bures_range(cka: float, participation: float) -> Range:
     """Where the normalised Bures similarity can be, given CKA and the participation ratio r.
 
     r is the geometric mean of the two `participation_ratios`. Both ends are attained: the least by
-    sides that share one direction, the greatest by two axes that swap their lengths.
-
-    Raises
-    ------
-    ValueError
-        If `cka` is outside [0, 1], or `participation` is less than 1.
+    sides that share one direction, the greatest by two axes that swap their lengths. ValueError if
+    `cka` is outside [0, 1], or `participation` is less than 1.
     """
     if not participation >= 1 - 1e-9:  # rounding of 1
         raise ValueError(f"participation is {participation}; expected at least 1")
@@ -166,12 +141,7 @@ def procrustes_floor(cka: float) -> float:
 
     2√(1 + c) − 2√(2c), for sides scaled so that their Gram matrices have Frobenius norm 1; centred
     or not, as the CKA is. It is at least (1 − c)/√2, and is attained at every c by two axes that
-    swap their lengths.
-
-    Raises
-    ------
-    ValueError
-        If `cka` is outside [0, 1].
+    swap their lengths. ValueError if `cka` is outside [0, 1].
     """
     _check_cka(cka)
     return float(2 * (1 - cka) / (np.sqrt(1 + cka) + np.sqrt(2 * cka)))
@@ -199,14 +169,7 @@ def _products(
     X: ArrayLike | Moments, Y: ArrayLike | None, center: bool
 ) -> tuple[Matrix, Matrix, Matrix]:
     """XᵀX, XᵀY and YᵀY, of sides scaled to Frobenius norm 1."""
-    if isinstance(X, Moments):
-        if Y is not None:
-            raise TypeError("X is the moments of both sides; expected no Y beside it")
-        moments = X
-    elif Y is None:
-        raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
-    else:
-        moments = moments_of(*as_pairs(X, Y))
+    moments = as_moments(X, Y)
     xx, xy, yy = (moments.centred() if center else moments).products()
     wholes = moments.products()
     for name, part, whole in ((SOURCE, xx, wholes[0]), (TARGET, yy, wholes[2])):

@@ -38,13 +38,11 @@ class Cross(NamedTuple):
 
     def plus(self, other: Cross) -> Cross:
         """Return the same of both sets of rows, which were divided by the same scales."""
-        return Cross(
-            self.n + other.n,
-            self.xy + other.xy,
-            self.source_energy + other.source_energy,
-            self.target_energy + other.target_energy,
-            self.source_scale,
-            self.target_scale,
+        return self._replace(
+            n=self.n + other.n,
+            xy=self.xy + other.xy,
+            source_energy=self.source_energy + other.source_energy,
+            target_energy=self.target_energy + other.target_energy,
         )
 
 
@@ -128,9 +126,9 @@ def _blocks(
     products of whole arrays are a little faster.
     """
     # Sums inside a float32 product are kept short; float64 then adds the blocks.
-    rows = (
-        512 if dtype is np.float32 else max(512, BLOCK_BYTES // (8 * max(X.shape[1], Y.shape[1])))
-    )
+    rows = 512
+    if dtype is not np.float32:
+        rows = max(rows, BLOCK_BYTES // (8 * max(X.shape[1], Y.shape[1])))
     if whole and dtype is np.float64 and units == (1.0, 1.0) and _is_plain(X) and _is_plain(Y):
         rows = len(X)
     for start in range(0, len(X), rows):

@@ -108,9 +108,8 @@ class Choice:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f"<th>{name}</th>" for name in ("map", "chosen on", "graded", "95 % interval")
-        )
+        names = "map", "chosen on", "graded", "95 % interval"
+        head = "".join(f"<th>{name}</th>" for name in names)
         body = "".join(
             f"<tr><td style='text-align:left'>{escape(row.name)}</td><td>{row.chosen_on:.3f}</td>"
             f"<td>{row.score:.3f}</td><td>[{row.low:.3f}, {row.high:.3f}]</td></tr>"
@@ -133,10 +132,9 @@ def choose(
 
     Parameters
     ----------
-    X : array_like, shape (n, d_x)
-        Source embeddings, the new model's, one row per object.
-    Y : array_like, shape (n, d_y)
-        Target embeddings, the index; row i is the same object as row i of X.
+    X, Y : array_like, shapes (n, d_x) and (n, d_y)
+        Source embeddings, the new model's, and target embeddings, the index; row i of both is the
+        same object.
     maps : names out of `MAPS`, or a dict of such fits, optional
         What competes, of two that tie the first. By default the closed forms that leave the index
         as it is.
@@ -147,10 +145,6 @@ def choose(
         With queries: for each, the grade of the relevant documents by row of Y.
     seed : int, optional
         Draws what fits, what chooses and what grades.
-
-    Returns
-    -------
-    Choice
 
     Raises
     ------
@@ -217,16 +211,10 @@ def _by_pairs(
 
     draws = rng.integers(0, len(graded), (DRAWS, len(graded)))
     what = f"{len(graded):,} other pairs"
-    table = [
-        Row(
-            name,
-            float(_joined(judged[name]).score()),
-            float(found.score()),
-            *ends(found.score(draws)),
-            what,
-        )
-        for name, found in grades.items()
-    ]
+    table = []
+    for name, found in grades.items():
+        chosen_on = float(_joined(judged[name]).score())
+        table.append(Row(name, chosen_on, float(found.score()), *ends(found.score(draws)), what))
     table.sort(key=lambda row: -row.chosen_on)
     best = table[0].name
     (own, near), before = grades[best], grading.by_target()
@@ -253,8 +241,7 @@ def _by_labels(
     rng: np.random.Generator,
 ) -> Choice:
     """Fit on all pairs, which are documents, and let half of the queries choose."""
-    order = rng.permutation(len(new))
-    choosing, graded = np.split(order, [len(order) // 2])
+    choosing, graded = np.split(rng.permutation(len(new)), [len(new) // 2])
     answers = [judgements[j] for j in graded]
     k = min(NEIGHBOURS, len(y))
     pairs = Spectra.of(x, y)
@@ -270,11 +257,10 @@ def _by_labels(
         chosen_on = float(ndcg(found[choosing], [judgements[j] for j in choosing]).mean())
         grades[name] = ndcg(found[graded], answers)
         overlap[name] = shared(found[graded], near)
-        low, high = ends(grades[name][draws].mean(axis=1))
-        table.append(Row(name, chosen_on, float(grades[name].mean()), low, high, what))
+        interval = ends(grades[name][draws].mean(axis=1))
+        table.append(Row(name, chosen_on, float(grades[name].mean()), *interval, what))
     table.sort(key=lambda row: -row.chosen_on)
     best = table[0].name
-    basis = f"chosen on {len(choosing):,} queries, graded on {what}"
     return Choice(
         best,
         fitted[best],
@@ -283,7 +269,7 @@ def _by_labels(
         share_of(shared(before, near), draws),
         tuple(table),
         len(x),
-        basis,
+        f"chosen on {len(choosing):,} queries, graded on {what}",
     )
 
 

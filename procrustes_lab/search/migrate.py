@@ -52,10 +52,6 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
         Vectors of the documents by the new model; or what makes them of distinct rows, sorted, such
         as a cache in front of an encoder.
 
-    Returns
-    -------
-    Rescored
-
     Raises
     ------
     TypeError, ValueError
@@ -76,12 +72,8 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
             "a vector for each row that was found, as wide as the queries"
         )
     place = place.reshape(rows.shape)
-    scores = np.stack(
-        [
-            vectors[line].astype(float) @ q
-            for line, q in zip(place, asked.astype(float), strict=True)
-        ]
-    )
+    pairs = zip(place, asked.astype(float), strict=True)
+    scores = np.stack([vectors[line].astype(float) @ q for line, q in pairs])
     if not np.isfinite(scores).all():
         raise ValueError("queries or documents hold NaN or infinity; expected finite numbers")
     order = np.argsort(-scores, axis=1, kind="stable")
@@ -106,16 +98,12 @@ def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> M
     embedded : array_like, shape (n, d)
         The new model's own vectors; only the rows that are done are looked at.
     done : array_like of bool, shape (n,)
+        ValueError is raised if the shapes differ.
 
     Returns
     -------
     ndarray, shape (n, d)
         Search it with the new model's queries as they are.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
     """
     old, new, mask = np.asarray(carried, float), np.asarray(embedded, float), np.asarray(done)
     if old.shape != new.shape or mask.shape != old.shape[:1] or mask.dtype != bool:
@@ -127,14 +115,10 @@ def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> M
 
 
 def most_retrieved(found: ArrayLike, n: int) -> Indices:
-    """Order documents by how often the searches of the past found them, the most frequent first.
+    """Order n documents by how often past searches found them, the most frequent first.
 
-    Parameters
-    ----------
-    found : array_like of int, shape (q, K)
-        What a log of queries found.
-    n : int
-        How many documents there are; those never found come last, in order.
+    `found` holds the rows that a log of queries found, of any shape; documents never found come
+    last, in order.
     """
     return np.argsort(-np.bincount(np.ravel(np.asarray(found)), minlength=n), kind="stable")
 
@@ -159,15 +143,8 @@ class Recalibration:
     def fit(cls, aligned: ArrayLike, native: ArrayLike) -> Recalibration:
         """Fit by scikit-learn's isotonic regression, on pairs that the map has not seen.
 
-        Parameters
-        ----------
-        aligned, native : array_like, shape (k,)
-            Scores of the same query and document through the map and without it: x·W·y′ and y·y′.
-
-        Raises
-        ------
-        ValueError
-            If they are not equally many finite numbers.
+        Both sides, shape (k,), are scores of the same query and document, through the map and
+        without it: x·W·y′ and y·y′. ValueError if they are not equally many finite numbers.
         """
         from sklearn.isotonic import IsotonicRegression
 

@@ -58,27 +58,11 @@ def search(
 def ranks(
     queries: ArrayLike, documents: ArrayLike, relevant: ArrayLike, *, block: int = BLOCK
 ) -> Indices:
-    """Return the rank of each query's one relevant document among all documents.
+    """Return the rank of each query's one relevant document among all, shape (q,).
 
-    Parameters
-    ----------
-    queries : array_like, shape (q, d)
-    documents : array_like, shape (n, d)
-    relevant : array_like of int, shape (q,)
-        Row of `documents` that answers each query.
-    block : int
-        How many scores to hold at once; at least one query's.
-
-    Returns
-    -------
-    ndarray of int64, shape (q,)
-        How many documents score at least as high as the relevant one, itself included: 1 is
-        first, and ties count against the query, so that a zero query ranks last and not first.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `search`, and if `relevant` is not one row number of `documents` per query.
+    That is how many documents score at least as high, itself included: 1 is first, and ties count
+    against the query, so that a zero query ranks last and not first. `relevant`, shape (q,), holds
+    its row of `documents`, or ValueError is raised; the rest is as in `search`.
     """
     Q, D = _as_sides(queries, documents)
     answers = np.asarray(relevant)
@@ -107,25 +91,13 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     their walls, min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer
     one through that wall does.
 
-    Parameters
-    ----------
-    queries : array_like, shape (q, d)
-    documents : array_like, shape (n, d)
-    k : int
-        From 1 to n.
-    block : int
-        How many scores to hold at once; at least one query's.
+    Parameters and exceptions are those of `search`.
 
     Returns
     -------
     ndarray of float64, shape (q,)
         0 where the k-th place is tied, infinity where k is n. Rounded down, so that near
         duplicates certify nothing by accident.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `search`.
 
     Notes
     -----
@@ -163,12 +135,7 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
 
 
 def certified_top(
-    moved: ArrayLike,
-    queries: ArrayLike,
-    documents: ArrayLike,
-    k: int = 1,
-    *,
-    block: int = BLOCK,
+    moved: ArrayLike, queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int = BLOCK
 ) -> NDArray[np.bool_]:
     """Tell which queries provably keep their top k documents, as a set, when they are moved.
 
@@ -180,23 +147,13 @@ def certified_top(
     ----------
     moved : array_like, shape (q, d)
         Where the queries come to lie: another model's, aligned.
-    queries : array_like, shape (q, d)
-        The native queries, in the same order.
-    documents : array_like, shape (n, d)
-    k : int
-        From 1 to n.
-    block : int
-        How many scores to hold at once; at least one query's.
+    queries, documents, k, block
+        As in `search`; queries are the native ones, in the same order, or ValueError is raised.
 
     Returns
     -------
     ndarray of bool, shape (q,)
         The mean is the certified share. False promises nothing: the set may survive all the same.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `search`, and if `moved` and `queries` differ in shape.
     """
     return margins(queries, documents, k, block=block) > distances_from_rays(queries, moved)
 
@@ -205,20 +162,8 @@ def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
     """Return how far each query lies from the nearest non-negative multiple of its moved self.
 
     Never more than ‖moved − query‖: it is the query's length times the sine of the angle between
-    the two, or its whole length if they are at a right angle or beyond.
-
-    Parameters
-    ----------
-    queries, moved : array_like, shape (q, d)
-
-    Returns
-    -------
-    ndarray of float64, shape (q,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If either is not a finite two-dimensional array of real numbers, or the shapes differ.
+    the two, or its whole length if they are at a right angle or beyond. Both have shape (q, d) and
+    hold finite numbers, or TypeError or ValueError is raised; the result has shape (q,).
     """
     Q, Z = as_embeddings(queries, "queries"), as_embeddings(moved, "moved")
     if Z.shape != Q.shape:
@@ -240,7 +185,8 @@ def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.
 
     A set is lost only if the distance moved reaches the margin, so that for every radius the share
     kept is at least P(margin > radius) − P(distance > radius). The best radius is sought on the
-    samples; a `band` for each, which holds for all radii at once, pays for that.
+    samples; a `band` for each, which holds for all radii at once, pays for that. 0 where nothing is
+    promised.
 
     Parameters
     ----------
@@ -249,11 +195,6 @@ def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.
     distances : array_like, shape (m,)
         How far independent queries like these, or these, are moved, by `distances_from_rays`.
     confidence : float between 0 and 1
-
-    Returns
-    -------
-    float
-        0 where nothing is promised.
     """
     m, r = np.sort(np.asarray(margins, float)), np.sort(np.asarray(distances, float))
     kept = 1 - np.searchsorted(m, r, side="right") / len(m)
@@ -300,23 +241,14 @@ def ndcg_at(ranks: ArrayLike, k: int) -> float:
 def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10) -> Matrix:
     """Return each query's normalised discounted cumulative gain at k, as trec_eval computes it.
 
+    0 for a query that nothing answers. See `ndcg_at` for the source.
+
     Parameters
     ----------
     found : array_like of int, shape (q, k) or wider
         Rows of the documents, best first.
     judgements : sequence of dict
         For each query, grades by row; 0 and below is irrelevant.
-    k : int
-        How many documents are looked at.
-
-    Returns
-    -------
-    ndarray, shape (q,)
-        0 for a query that nothing answers.
-
-    References
-    ----------
-    K. Järvelin and J. Kekäläinen (2002), doi:10.1145/582415.582418.
     """
     discounts = 1 / np.log2(np.arange(2, _as_cutoff(k) + 2))
     gains = np.zeros(len(judgements))
@@ -329,31 +261,12 @@ def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10)
 
 
 def bootstrap_interval(
-    values: ArrayLike,
-    rng: np.random.Generator,
-    *,
-    draws: int = 1000,
-    confidence: float = 0.95,
+    values: ArrayLike, rng: np.random.Generator, *, draws: int = 1000, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of independent values.
+    """Percentile bootstrap interval of the mean of independent values, one per query or item.
 
-    Parameters
-    ----------
-    values : array_like, shape (k,)
-        One value per query or item.
-    rng : Generator
-    draws : int
-        Number of samples with replacement.
-    confidence : float
-        Share of the sample means inside the interval.
-
-    Returns
-    -------
-    low, high : float
-
-    References
-    ----------
-    B. Efron (1979), Bootstrap methods: another look at the jackknife, doi:10.1214/aos/1176344552.
+    Of so many samples with replacement, that share of the means is inside (B. Efron, 1979,
+    Bootstrap methods: another look at the jackknife, doi:10.1214/aos/1176344552).
     """
     v = np.asarray(values, float)
     counts = rng.multinomial(len(v), np.full(len(v), 1 / len(v)), size=draws)
@@ -408,6 +321,6 @@ def largest(scores: Matrix, k: int) -> Indices:
         tied = scores[over] == least[over]
         room = k - np.count_nonzero(scores[over] > least[over], axis=1, keepdims=True)
         wanted[over] &= ~tied | (np.cumsum(tied, axis=1) <= room)
-    columns = np.nonzero(wanted)[1].reshape(-1, k)
+    columns = np.flatnonzero(wanted).reshape(-1, k) % wanted.shape[1]
     order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)

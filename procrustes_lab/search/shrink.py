@@ -53,14 +53,8 @@ def shrink(
         largest.
     center : bool
         As of `align`.
-    folds : int
-        In how many parts the pairs are held out, n at the most.
-    seed : int
-        Draws the parts.
-
-    Returns
-    -------
-    Shrunk
+    folds, seed : int
+        In how many parts the pairs are held out, n at the most, and what draws them.
 
     Raises
     ------

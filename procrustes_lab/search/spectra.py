@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from procrustes_lab.core.alignment import Alignment
-from procrustes_lab.core.moments import Moments, moments_of
+from procrustes_lab.core.moments import Moments, moments_of, pairs_or_moments
+from procrustes_lab.core.polar import spectrum
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import Embeddings, as_pairs
+from procrustes_lab.core.validate import Embeddings
 
 Center = Literal["both", "target"] | None
 """Which sides' means a query is freed of; a fit about the means is one about both."""
@@ -46,12 +47,8 @@ class Spectra:
         """Take pairs of shapes (n, d_x) and (n, d_y), or their moments."""
         if isinstance(X, Spectra):
             return X
-        if isinstance(X, Moments):
-            return cls(X)
-        if Y is None:
-            raise TypeError("Y (target) is missing; expected an array of shape (n, d_y)")
-        x, y = as_pairs(X, Y)
-        return cls(moments_of(x, y), x, y)
+        given = pairs_or_moments(X, Y)
+        return cls(given) if isinstance(given, Moments) else cls(moments_of(*given), *given)
 
     @cached_property
     def centred(self) -> Spectra:
@@ -66,12 +63,12 @@ class Spectra:
     @cached_property
     def source(self) -> tuple[Matrix, Matrix]:
         """Eigenvalues of XᵀX, of mean 1, and its eigenvectors, those of rounding left out."""
-        return _spectrum(self.products[0])
+        return spectrum(self.products[0])
 
     @cached_property
     def target(self) -> tuple[Matrix, Matrix]:
         """Eigenvalues of YᵀY, of mean 1, and its eigenvectors, those of rounding left out."""
-        return _spectrum(self.products[2])
+        return spectrum(self.products[2])
 
     @cached_property
     def cross(self) -> Matrix:
@@ -122,10 +119,3 @@ class Spectra:
             center=center is not None,
             whiten=whiten,
         )
-
-
-def _spectrum(second_moment: Matrix) -> tuple[Matrix, Matrix]:
-    values, vectors = np.linalg.eigh(second_moment)
-    kept = values > len(values) * np.finfo(float).eps * values[-1]
-    values, vectors = values[kept], vectors[:, kept]
-    return values / (values.sum() / max(len(values), 1)), vectors
