@@ -34,8 +34,6 @@ class Certificate:
 
     Attributes
     ----------
-    n, source_dim, target_dim : int
-        Number of pairs, and the two dimensions.
     method : str
         How it was computed: from "moments", or by "QR" of [X Y], which resolves more.
     energy : float
@@ -243,12 +241,8 @@ def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
 class _Pair(NamedTuple):
     """Second moments of two sides, the narrower one first, and an upper triangular factor of them.
 
-    Turned by an orthogonal matrix, which no value of a certificate sees, [X Y] is
-
-        X  near
-        0  far
-
-    where X and `far` are upper triangular; `rest` is farᵀfar.
+    Turned by an orthogonal matrix, which no value of a certificate sees, [X Y] is [X near] above
+    [0 far], where X and `far` are upper triangular; `rest` is farᵀfar.
     """
 
     xx: Matrix

@@ -22,18 +22,9 @@ def sum_over_blocks(term: Callable[..., Any], X: da.Array, Y: da.Array) -> Any:
     scheduler has no influence on the result, nor has a worker that is lost and whose tasks are run
     again. Of b blocks about b terms move between workers at most.
 
-    Parameters
-    ----------
-    term : callable
-        Called with a block of X, the block of Y of the same rows, and the number of the first of
-        them, an array of shape (1, 1); gives anything that can be added. Blocks of no rows are
-        left out.
-    X, Y : dask Array, shapes (n, d_x) and (n, d_y)
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `procrustes_lab.core.moments.Moments.from_dask`.
+    The term is called with a block of X, the block of Y of the same rows, and the number of the
+    first of them, an array of shape (1, 1); it gives anything that can be added. Blocks of no rows
+    are left out. X and Y are as in `procrustes_lab.core.moments.Moments.from_dask`.
     """
     for array, name in ((X, SOURCE), (Y, TARGET)):
         _reject_unless_dask_matrix(array, name)

@@ -23,14 +23,8 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     Parameters
     ----------
-    center : bool
-        Whether to subtract each side's mean first (and add the target's back).
-    scale : bool
-        Whether to fit one factor by which the aligned vectors are stretched.
-    whiten : float in [0, 0.5]
-        How far to go from Procrustes (0) to CCA (0.5).
-    toward : (W₀, share), optional
-        A map to shrink towards, and how strongly.
+    center, scale, whiten, toward
+        Those of `procrustes_lab.align`, which has the references.
 
     Attributes
     ----------
@@ -38,10 +32,6 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         The fitted map.
     n_features_in_ : int
         d_x, the dimension of the source space.
-
-    See Also
-    --------
-    procrustes_lab.align : the same as a function, with the references.
 
     Examples
     --------
@@ -66,20 +56,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.toward = toward
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit the map on pairs.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, d_x)
-            Source embeddings.
-        y : array_like, shape (n, d_y) or (n,)
-            Target embeddings of the same objects.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `align`.
-        """
+        """Fit the map on pairs, of shapes (n, d_x) and (n, d_y) or (n,); raises as `align` does."""
         reject_other_index(X, y, "X", "y")
         X, y = validate_data(
             self, X, y, multi_output=True, y_numeric=True, dtype=[np.float64, np.float32]

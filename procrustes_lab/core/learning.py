@@ -30,16 +30,8 @@ LONGEST = 1.001
 class HeldOutError:
     """Error of a map on pairs it was not fitted on, with an interval for its population value.
 
-    Attributes
-    ----------
-    mean : float
-        Mean squared distance over the pairs held out, as `Alignment.error` counts it.
-    low, high : float
-        Ends of the interval of `empirical_bernstein`.
-    n_fit, n_held_out : int
-        How many pairs the map was fitted on, and how many were held out.
-    confidence : float
-        Of the interval.
+    `mean` is the mean squared distance over the pairs held out, as `Alignment.error` counts it;
+    the interval is that of `empirical_bernstein`.
     """
 
     mean: float
@@ -70,10 +62,8 @@ def held_out_error(
 
     Parameters
     ----------
-    X : array_like, shape (n, d_x)
-        Source embeddings, one row per object, of length at most 1.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
+    X, Y : array_like, shapes (n, d_x) and (n, d_y)
+        Source and target embeddings, of length at most 1; row i of both is the same object.
     held_out : int
         How many pairs to hold out, at least 2 and fewer than n.
     seed : int or numpy.random.Generator
@@ -112,26 +102,17 @@ def empirical_bernstein(
 
         mean ± (√(2VL/n) + 7rL / (3(n − 1))).
 
+    Both ends are cut to the range of the values. Either end by itself holds with confidence
+    1 − 2δ/3: to quote one end alone at 0.95, ask for 0.925.
+
     Parameters
     ----------
     values : array_like, shape (n,)
-        At least two.
+        At least two, or ValueError is raised.
     low, high : float
         Between which every value must lie, known beforehand: not the sample's own extremes.
     confidence : float between 0 and 1
-        That both ends hold. Either end by itself holds with confidence 1 − 2δ/3: to quote one end
-        alone at 0.95, ask for 0.925.
-
-    Returns
-    -------
-    low, high : float
-        The ends, within the range of the values.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two values, one is outside the range, or the confidence is out of
-        range.
+        That both ends hold.
 
     References
     ----------
@@ -199,21 +180,9 @@ def learning_curve(
 ) -> LearningCurve:
     """Measure held-out error at sizes that grow by √2, from twice the lesser dimension to all.
 
-    Parameters
-    ----------
-    X, Y
-        See `held_out_error`; of any lengths.
-    held_out : int
-        How many pairs to hold out in each draw.
-    draws : int
-        How many times to divide and order the pairs anew.
-    seed : int or numpy.random.Generator
-        Of that.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `held_out_error`, whatever the lengths; and if too few are left to fit on for four sizes.
+    In each of the `draws` the pairs are divided and ordered anew. Parameters and exceptions are
+    those of `held_out_error`, but rows may have any lengths, and enough of them must be left to fit
+    on for four sizes.
 
     Notes
     -----
@@ -246,12 +215,9 @@ def learning_curve(
                 errors[side, k] += _error(W, cross) - _error(W_all, cross)
     fitted, unknown = errors / draws
     slope, height = np.polyfit(np.log(sizes), np.log(_half_gap(fitted, unknown)), 1)
+    law = math.exp(height), -float(slope)
     return LearningCurve(
-        sizes=tuple(sizes.tolist()),
-        fitted=tuple(fitted.tolist()),
-        held_out=tuple(unknown.tolist()),
-        scale=math.exp(height),
-        exponent=-float(slope),
+        tuple(sizes.tolist()), tuple(fitted.tolist()), tuple(unknown.tolist()), *law
     )
 
 
@@ -261,15 +227,12 @@ class PairsNeeded:
 
     Attributes
     ----------
-    excess : float
-        The value.
     guaranteed : int
         By T5, m = 16 d_eff / excess²: enough whatever the population, if d_eff is its own.
     extrapolated : int
         By the law fitted to the learning curve.
     asymptotic : int
         By T5′, m = κ / excess, in the limit of many pairs.
-    curve : LearningCurve
     """
 
     excess: float
@@ -301,19 +264,8 @@ def pairs_needed(
 ) -> PairsNeeded:
     """Estimate how many pairs a map needs to come within `excess` of the best one.
 
-    Parameters
-    ----------
-    X, Y
-        See `held_out_error`.
-    excess : float
-        Of the mean squared distance; positive, and below 4, as no excess is above.
-    held_out, draws, seed
-        See `learning_curve`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `learning_curve`; and ValueError if a row is longer than 1 or the excess is out of range.
+    Of the mean squared distance; positive, and below 4, as no excess is above. The other parameters
+    and exceptions are those of `learning_curve`; and ValueError if a row is longer than 1.
     """
     x, y = _unit_pairs(X, Y)
     if not 0 < excess < 4:

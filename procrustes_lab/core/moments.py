@@ -30,27 +30,22 @@ class Moments:
 
     Moments of a union of disjoint batches are the sum of the batches' moments, so
     one pass over the pairs suffices, in any order, on any number of machines:
-    O(n d²) time and O(d²) memory.
+    O(n d²) time and O(d²) memory. They are merged by the update of Chan, Golub & LeVeque (1983),
+    doi:10.1080/00031305.1983.10483115.
 
     Attributes
     ----------
     n : int
         Number of pairs.
-    source_mean, target_mean : ndarray, shapes (d_x,) and (d_y,)
-    source_rest, target_rest : ndarray, shapes (d_x,) and (d_y,)
-        What float64 leaves out of the means: batches with a large mean in common differ by so
-        little.
+    source_mean, target_mean, source_rest, target_rest : ndarray, shapes (d_x,) and (d_y,)
+        The means, and what float64 leaves out of them: batches with a large mean in common differ
+        by so little.
     source_scatter, cross_scatter, target_scatter : ndarray
         Sums of outer products *about the means*, shapes (d_x, d_x), (d_x, d_y) and
         (d_y, d_y): putting the means back loses nothing, taking them out would.
     source_scale, target_scale : float
         Powers of two by which the rows were divided before anything was summed; 1
         unless the squares would leave the range of float64.
-
-    Notes
-    -----
-    Sums are merged by the update of Chan, Golub & LeVeque (1983),
-    doi:10.1080/00031305.1983.10483115.
     """
 
     n: int
@@ -68,15 +63,8 @@ class Moments:
     def from_arrays(cls, X: ArrayLike, Y: ArrayLike) -> Moments:
         """Moments of the pairs (X[i], Y[i]), multiplied and summed in float64.
 
-        Parameters
-        ----------
-        X, Y : array_like, shapes (n, d_x) and (n, d_y)
-            Source and target embeddings; row i of both is the same object.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If they are not two finite matrices of real numbers with equally many rows.
+        X and Y have shapes (n, d_x) and (n, d_y). TypeError or ValueError is raised if they are not
+        two finite matrices of real numbers with equally many rows.
         """
         return moments_of(*as_pairs(X, Y))
 
@@ -164,12 +152,7 @@ class Moments:
     def load(cls, path: str | PathLike[str]) -> Moments:
         """Read moments that `save` wrote; they come back bit for bit.
 
-        Raises
-        ------
-        OSError
-            If there is no such file.
-        ValueError
-            If the file is damaged, or holds no moments of this format.
+        OSError if there is no such file, ValueError if it is damaged or holds no such moments.
         """
         with archive.reading(path, "moments", "write them again with Moments.save") as fields:
             return _from_fields(fields)
@@ -217,17 +200,14 @@ class Moments:
 
     def _in_units(self, scales: Scales) -> Moments:
         x, y = self.source_scale / scales[0], self.target_scale / scales[1]
-        return Moments(
-            self.n,
+        means = (
             self.source_mean * x,
             self.target_mean * y,
             self.source_rest * x,
             self.target_rest * y,
-            self.source_scatter * x * x,
-            self.cross_scatter * x * y,
-            self.target_scatter * y * y,
-            *scales,
         )
+        xx, xy, yy = self.source_scatter, self.cross_scatter, self.target_scatter
+        return Moments(self.n, *means, xx * x * x, xy * x * y, yy * y * y, *scales)
 
     def centred(self) -> Moments:
         """Moments of the pairs with each side's mean subtracted."""
@@ -350,11 +330,7 @@ def moments_of(
 
     With `about_mean` false the scatter is about the origin and the means are given as zeros,
     which is all that uncentred maps and certificates need, and saves a pass over the rows.
-
-    Raises
-    ------
-    ValueError
-        If either side holds NaN or infinity.
+    ValueError if either side holds NaN or infinity.
     """
 
     def summed(units: Scales) -> Moments:

@@ -43,16 +43,9 @@ def spectrum(second_moment: Matrix) -> tuple[Matrix, Matrix]:
 
 
 def shrunk(cross: Matrix, prior: Matrix | None, share: float) -> tuple[Matrix, float]:
-    """Polar factor W of XᵀY + λW₀, and tr(WᵀXᵀY); λ is a share of the largest singular value.
+    """Polar factor W of C + λW₀, where C = XᵀY, and tr(WᵀC); W₀ is an isometry, or None.
 
-    Parameters
-    ----------
-    cross : ndarray, shape (d_x, d_y)
-        XᵀY, called C below.
-    prior : ndarray, shape (d_x, d_y), or None
-        W₀, an isometry.
-    share : float
-        λ/σ_1(C), so that neither the number of pairs nor their length matters.
+    The share is λ/σ_1(C), so that neither the number of pairs nor their length matters.
 
     Notes
     -----

@@ -31,15 +31,8 @@ def suspect(rows: ArrayLike) -> str:
     Ranges: where nearly every column fills all 256 values, each was given a range of its own, and
     zero stands for another number in each.
 
-    Parameters
-    ----------
-    rows : array_like, shape (k, d)
-        Two thousand are plenty.
-
-    Returns
-    -------
-    str
-        ``"packed bits"``, ``"wrapped codes"``, ``"codes of a byte"`` or ``""``.
+    Of rows, shape (k, d), two thousand are plenty. It says ``"packed bits"``, ``"wrapped codes"``,
+    ``"codes of a byte"`` or ``""``.
     """
     q = np.asarray(rows, float)
     lowest, highest = q.min(), q.max()

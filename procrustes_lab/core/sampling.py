@@ -118,12 +118,8 @@ def expected_share(source_dim: int, target_dim: int, pairs: int) -> float:
     over d_y·m: exact in the limit if the target is the turned source plus isotropic noise, whatever
     the spectrum, and then no unbiased estimator does better.
 
-    Parameters
-    ----------
-    source_dim, target_dim : int
-        d_x and d_y; the rule is the same the other way round.
-    pairs : int
-        m, several times the lesser dimension: on fewer pairs the excess does not fall as 1/m.
+    The rule is the same the other way round, and asks for several times as many pairs, m, as the
+    lesser dimension: on fewer the excess does not fall as 1/m.
     """
     few, many = sorted((source_dim, target_dim))
     return few * ((few - 1) / 2 + many - few) / (many * pairs)

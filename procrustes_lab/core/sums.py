@@ -56,10 +56,7 @@ def cross_of(
 ) -> Cross:
     """Cross product and energies of checked arrays: a third of the work of all moments.
 
-    Raises
-    ------
-    ValueError
-        If either side holds NaN or infinity; the message calls them by `names`.
+    ValueError if either side holds NaN or infinity; the message calls them by `names`.
     """
     cross = sum_cross(X, Y, dtype, (1.0, 1.0))
     units = scales(X, Y, cross, dtype, names)

@@ -1,7 +1,7 @@
 """Checks on embedding sets: one clear sentence each, before any arithmetic is done."""
 
 from numbers import Real
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,30 +13,11 @@ TARGET = "Y (target)"
 
 
 def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> Embeddings:
-    """Return `array` as a two-dimensional array of floats, without copying floats.
+    """Return `array` as an array of floats of shape (n, d), without copying floats.
 
-    Parameters
-    ----------
-    array : array_like, shape (n, d)
-        One row per object. See `as_numbers` for what is taken.
-    name : str
-        What error messages call it.
-    allow_empty : bool
-        Whether no rows, or no columns, will do.
-
-    Returns
-    -------
-    ndarray, shape (n, d)
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `as_numbers`; and ValueError if it is not two-dimensional, or has no rows or no columns.
-
-    Notes
-    -----
-    NaN and infinity are found by the arithmetic that reads every number anyway,
-    see `reject_nonfinite`.
+    Raises as `as_numbers` does, and ValueError if it is not two-dimensional or, unless
+    `allow_empty`, has no rows or no columns. NaN and infinity are found by the arithmetic that
+    reads every number anyway, see `reject_nonfinite`.
     """
     values = as_numbers(array, name)
     if values.ndim != 2:
@@ -52,14 +33,9 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
 def as_numbers(array: ArrayLike, name: str) -> Embeddings:
     """Return `array` as an array of floats of any shape, without copying floats.
 
-    Parameters
-    ----------
-    array : array_like
-        Integers and booleans become float64, bfloat16 float32; float16, float32 and float64 are
-        kept. A column of vectors, such as a data frame's or a list array of Arrow's, becomes a
-        matrix; tensors of torch are taken from wherever they are.
-    name : str
-        What error messages call it.
+    Integers and booleans become float64, bfloat16 float32; float16, float32 and float64 are kept. A
+    column of vectors, such as a data frame's or a list array of Arrow's, becomes a matrix; tensors
+    of torch are taken from wherever they are. Errors call it by `name`.
 
     Raises
     ------
@@ -121,11 +97,7 @@ def as_pairs(
 ) -> tuple[Embeddings, Embeddings]:
     """Return both embedding sets checked by `as_embeddings`, with equally many rows.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `as_embeddings`, and ValueError if the numbers of rows differ, or the indices of two
-        data frames do.
+    ValueError if the numbers of rows differ, or the indices of two data frames do.
     """
     x = as_embeddings(X, source, allow_empty=allow_empty)
     y = as_embeddings(Y, target, allow_empty=allow_empty)
@@ -161,27 +133,15 @@ def reject_other_index(X: object, Y: object, source: str = SOURCE, target: str =
 
 
 def reject_nonfinite(array: Embeddings, name: str, first_row: int = 0) -> None:
-    """Raise ValueError naming the first NaN or infinity in `array`, if it has one.
+    """Raise ValueError naming the first NaN or infinity in a matrix, if it has one.
 
-    Parameters
-    ----------
-    array : ndarray, shape (n, d)
-    name : str
-        What the message calls it.
-    first_row : int
-        The number of the first row, where `array` is a block of a larger set.
+    `first_row` is the number of its first row, where it is a block of a larger set.
     """
     for start in range(0, len(array), 8192):
-        bad = np.argwhere(~np.isfinite(array[start : start + 8192]))
-        if len(bad):
-            _raise_nonfinite(array, name, start + int(bad[0, 0]), int(bad[0, 1]), first_row)
-
-
-def _raise_nonfinite(
-    array: Embeddings, name: str, row: int, column: int, first_row: int
-) -> NoReturn:
-    found = "NaN" if np.isnan(array[row, column]) else "an infinity"
-    raise ValueError(
-        f"{name} has {found} in row {first_row + row}, column {column}; "
-        "expected finite numbers: drop that row from both sides"
-    )
+        block = array[start : start + 8192]
+        for row, column in np.argwhere(~np.isfinite(block))[:1]:
+            found = "NaN" if np.isnan(block[row, column]) else "an infinity"
+            raise ValueError(
+                f"{name} has {found} in row {first_row + start + row}, column {column}; "
+                "expected finite numbers: drop that row from both sides"
+            )

@@ -178,13 +178,8 @@ def on_the_sphere(rest: Matrix, mean: Matrix) -> Matrix:
     """Return mean + t·rest, row by row, with the t ≥ 0 that makes the length 1.
 
     So a carried document lies where documents of the source lie: at unit length, around their mean.
-
-    Parameters
-    ----------
-    rest : ndarray, shape (n, d)
-        Deviations from the mean; of a row of zeros the mean remains.
-    mean : ndarray, shape (d,)
-        Of vectors of unit length, so shorter than 1; else whole rows get unit length.
+    Of a row of zeros the mean remains. The mean, shape (d,), is one of vectors of unit length, so
+    shorter than 1; else whole rows get unit length.
     """
     free = 1 - float(mean @ mean)
     if free <= 0:

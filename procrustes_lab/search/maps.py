@@ -40,14 +40,7 @@ Linear = Callable[[Spectra], Alignment]
 
 @dataclass(frozen=True)
 class Mapper:
-    """A fit by name: call it with (X, Y), with moments, or with `Spectra` that others share.
-
-    Attributes
-    ----------
-    fit : callable
-    meaning : str
-        What it does, in a phrase.
-    """
+    """A fit, and what it does in a phrase; its pairs are (X, Y), moments, or shared `Spectra`."""
 
     fit: Fit
     meaning: str

@@ -19,16 +19,10 @@ Vectors = ArrayLike | Callable[[Indices], ArrayLike]
 
 
 class Rescored(NamedTuple):
-    """Candidates in their new order, and what that cost.
+    """Candidates in their new order, best first, with scores, shapes (q, K), and what that cost.
 
-    Attributes
-    ----------
-    found : ndarray of int64, shape (q, K)
-        The same rows as were found, best first by the new model.
-    scores : ndarray, shape (q, K)
-    distinct : int
-        How many documents the new model had to embed for all queries together, each once: the price
-        with a cache. Without one it is K a query.
+    That is how many distinct documents the new model had to embed for all queries together, each
+    once: the price with a cache. Without one it is K a query.
     """
 
     found: Indices
@@ -47,15 +41,10 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
     found : array_like of int, shape (q, K)
         Rows of documents, as `retrieval.search` gives them.
     queries : array_like, shape (q, d)
-        The queries by the new model.
+        The queries by the new model, finite numbers, or TypeError or ValueError is raised.
     documents : array_like, shape (n, d), or callable
         Vectors of the documents by the new model; or what makes them of distinct rows, sorted, such
         as a cache in front of an encoder.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the shapes do not fit, or vectors are no finite numbers.
     """
     rows, asked = np.asarray(found), as_embeddings(queries, "queries")
     if rows.ndim != 2 or rows.dtype.kind not in "iu" or len(rows) != len(asked):

@@ -28,15 +28,11 @@ LEAST = 0.05
 
 
 class Predicted(NamedTuple):
-    """The exponent that the theory asks for, and what it was read from.
+    """The exponent (1 − s)/2 that the theory asks for, and what it was read from.
 
-    Attributes
-    ----------
-    beta : float
-        (1 − s)/2; NaN if fewer than two directions correlate.
-    variances, correlations : ndarray, shape (d_y,)
-        Of held-out pairs along the principal directions of the target, the strongest first, after
-        the centred turn; the variance is the geometric mean of both sides'.
+    β is NaN if fewer than two directions correlate. Variances and correlations, shape (d_y,), are
+    those of held-out pairs along the principal directions of the target, the strongest first, after
+    the centred turn; the variance is the geometric mean of both sides'.
     """
 
     beta: float
@@ -49,14 +45,7 @@ def predicted_whitening(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Predict
 
     Turn and directions are fitted on seven tenths of the pairs, correlations read from the others.
     s is the slope of log ρ/(1 − ρ²) on log λ, each direction weighed by the information
-    −½ log(1 − ρ²) that it gives.
-
-    Parameters
-    ----------
-    X, Y : array_like, shapes (n, d_x) and (n, d_y)
-        Row i of both is the same object.
-    seed : int
-        Draws which pairs fit.
+    −½ log(1 − ρ²) that it gives. X and Y are as in `align`; the seed draws which pairs fit.
     """
     x, y = as_pairs(X, Y)
     order = np.random.default_rng(seed).permutation(len(x))

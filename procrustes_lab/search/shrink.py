@@ -43,23 +43,17 @@ def shrink(
 
     Parameters
     ----------
-    X, Y : array_like, shapes (n, d_x) and (n, d_y)
-        Row i of both is the same object.
+    X, Y, center
+        As in `align`.
     toward : array_like, shape (d_x, d_y), or Alignment
         The map one has: the identity for two towers that share a frame, the last version's map
         in a chain of upgrades.
     shares : sequence of float
         What is tried; of two that tie the larger. Of a single pair, which cannot be held out, the
         largest.
-    center : bool
-        As of `align`.
     folds, seed : int
         In how many parts the pairs are held out, n at the most, and what draws them.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As of `align`.
     """
     x, y = as_pairs(X, Y)
     whole, wanted = Moments.from_arrays(x, y), toward

@@ -31,11 +31,7 @@ class Fitted(Protocol):
 class Spectra:
     """Moments of the pairs and, once asked for, both sides' eigenvalues: what linear fits share.
 
-    Attributes
-    ----------
-    moments : Moments
-    x, y : ndarray or None
-        The pairs themselves, for the fits that are not linear.
+    The pairs themselves, x and y, are for the fits that are not linear.
     """
 
     moments: Moments
@@ -76,13 +72,7 @@ class Spectra:
         return np.asarray(self.source[1].T @ self.products[1] @ self.target[1])
 
     def pairs(self) -> tuple[Matrix, Matrix]:
-        """Return the rows, for a fit that cannot do with moments.
-
-        Raises
-        ------
-        TypeError
-            If there are moments only.
-        """
+        """Return the rows, for a fit that cannot do with moments; TypeError if there are none."""
         if self.x is None or self.y is None:
             raise TypeError("this map is fitted on the pairs themselves; expected X and Y")
         return np.asarray(self.x, float), np.asarray(self.y, float)

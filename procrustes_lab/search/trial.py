@@ -54,12 +54,8 @@ class Found(NamedTuple):
 class Trial:
     """Held-out source vectors with what they should find among the pairs of one trial.
 
-    Parameters
-    ----------
-    x, y : ndarray, shapes (n, d_x) and (n, d_y)
-        All pairs of the trial: what is searched.
-    asked : ndarray of int, shape (k,)
-        Rows that search. No map that is tried may have been fitted on them.
+    All pairs are searched; `asked`, shape (k,), are the rows that search, and no map that is tried
+    may have been fitted on them.
     """
 
     def __init__(self, x: Embeddings, y: Embeddings, asked: Indices) -> None:
