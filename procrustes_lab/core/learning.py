@@ -60,24 +60,16 @@ def held_out_error(
 ) -> HeldOutError:
     """Fit a map on some of the pairs and measure it on the others, drawn at random.
 
+    X, Y, options and exceptions are those of `align`; and ValueError if a row is longer than 1.
+
     Parameters
     ----------
-    X, Y : array_like, shapes (n, d_x) and (n, d_y)
-        Source and target embeddings, of length at most 1; row i of both is the same object.
     held_out : int
         How many pairs to hold out, at least 2 and fewer than n.
     seed : int or numpy.random.Generator
         Of the choice.
     confidence : float between 0 and 1
         That the interval contains the mean over all pairs like these.
-    **options
-        Those of `align`: center, scale, whiten.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows,
-        a row is longer than 1, or `held_out` or `confidence` is out of range.
 
     Notes
     -----
@@ -140,14 +132,8 @@ def empirical_bernstein(
 class LearningCurve:
     """Errors against the number of pairs m, and the law scale · m^(−exponent) of the excess.
 
-    Attributes
-    ----------
-    sizes : tuple of int
-        m, how many pairs the maps were fitted on.
-    fitted, held_out : tuple of float
-        Mean errors on those pairs, and on the pairs held out.
-    scale, exponent : float
-        The law: a straight line through the logarithms of `excess`.
+    `fitted` and `held_out` are the mean errors, at each of the sizes m, on the pairs that maps were
+    fitted on and on the others; the law is a straight line through the logarithms of `excess`.
     """
 
     sizes: tuple[int, ...]

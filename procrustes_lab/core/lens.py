@@ -53,12 +53,7 @@ def tilts(source: ArrayLike, cross: ArrayLike, target: ArrayLike) -> tuple[Array
     After aligning, XᵀY is symmetric and positive semidefinite. With B = XᵀX + YᵀY, the cosines are
     the eigenvalues of the tilt matrix B^(−½)·2XᵀY·B^(−½), and an eigenvector v has the share
     vᵀBv / t. Then p²/t = 1 − E cos θ exactly, and where XᵀX = YᵀY the cosines are the canonical
-    correlations.
-
-    Parameters
-    ----------
-    source, cross, target : array_like (d_x, d_x), (d_x, d_y) and (d_y, d_y)
-        XᵀX, XᵀY and YᵀY, in one unit (totals, or all per object).
+    correlations. Takes XᵀX, XᵀY and YᵀY, in one unit (totals, or all per object).
 
     Returns
     -------

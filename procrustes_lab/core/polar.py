@@ -108,7 +108,8 @@ def orthogonal_procrustes(
     Parameters
     ----------
     A, B : array_like, shape (n, d)
-        Row i of both is the same object.
+        Row i of both is the same object. TypeError or ValueError is raised if they are not finite
+        matrices of real numbers of the same shape.
     check_finite : bool, optional
         Has no effect, NaN and infinity always raise: seeing them costs nothing here.
 
@@ -117,13 +118,7 @@ def orthogonal_procrustes(
     R : ndarray, shape (d, d)
         The orthogonal factor of the polar decomposition of AᵀB.
     scale : float
-        Sum of the singular values of AᵀB. The least error is
-        ‖A‖² + ‖B‖² − 2·scale.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If A and B are not two finite matrices of real numbers of the same shape.
+        Sum of the singular values of AᵀB. The least error is ‖A‖² + ‖B‖² − 2·scale.
 
     References
     ----------

@@ -42,23 +42,10 @@ def excess_from_squares(frobenius: float, least: float) -> float:
 def deviation_bound(dimension: float, pairs: int, *, risk: float | None = None) -> float:
     """Bound ‖M̂ − M‖_*: √(d/m) in expectation, √(d/m) + √(2 log(1/η)/m) but for a chance of η.
 
-    Parameters
-    ----------
-    dimension : float
-        d, the `effective_dimension` of the population; the number of coordinates will do.
-    pairs : int
-        m.
-    risk : float between 0 and 1, optional
-        η. Without it, the bound is on the expectation.
-
-    Raises
-    ------
-    ValueError
-        If the dimension is negative, there is no pair, or the risk is out of range.
-
-    References
-    ----------
-    McDiarmid (1989), doi:10.1017/CBO9781107359949.008, for the tail.
+    d is the `effective_dimension` of the population, and the number of coordinates will do; m are
+    the pairs, and η is the risk, without which the bound is on the expectation. ValueError if the
+    dimension is negative, there is no pair, or the risk is out of range. The tail is by McDiarmid
+    (1989), doi:10.1017/CBO9781107359949.008.
     """
     if not 0 <= dimension < math.inf:
         raise ValueError(f"dimension is {dimension}; expected a finite number of at least 0")

@@ -67,9 +67,7 @@ def bures_similarity(
 
     It is the mean cosine, weighted by length, between matched rows after the best orthogonal
     map, and the cosine of the Riemannian shape distance (Harvey, Larsen & Williams, 2023). For
-    sides of equal energy, p²/t = 1 − this.
-
-    Parameters, result and exceptions are those of `cka`.
+    sides of equal energy, p²/t = 1 − this. Parameters, result and exceptions are those of `cka`.
 
     References
     ----------
@@ -85,14 +83,8 @@ def procrustes_distance(
 ) -> float:
     """Procrustes distance of the two sets, each scaled to Frobenius norm 1: √(2 − 2F).
 
-    A metric between shapes (Williams et al., 2021), from 0 to √2. Below about 1e-7 it is rounding.
-
-    Parameters and exceptions are those of `cka`.
-
-    References
-    ----------
-    Williams, Kunz, Kornblith & Linderman (2021), arXiv:2110.14739; Schönemann (1966),
-    doi:10.1007/BF02289451.
+    A metric between shapes (Williams, Kunz, Kornblith & Linderman, 2021, arXiv:2110.14739), from 0
+    to √2. Below about 1e-7 it is rounding. Parameters and exceptions are those of `cka`.
     """
     return float(np.sqrt(2.0 - 2.0 * bures_similarity(X, Y, center=center)))
 
@@ -157,9 +149,8 @@ def participation_ratios(
 ) -> tuple[float, float]:
     """Effective dimension of each side: (tr C)² / tr C² for its second moment C.
 
-    From 1 if one direction holds all the energy to the dimension if all hold the same.
-
-    Parameters and exceptions are those of `cka`.
+    From 1 if one direction holds all the energy to the dimension if all hold the same. Parameters
+    and exceptions are those of `cka`.
     """
     xx, _, yy = _products(X, Y, center)
     return float(1.0 / np.vdot(xx, xx)), float(1.0 / np.vdot(yy, yy))

@@ -149,8 +149,7 @@ def choose(
     Raises
     ------
     TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows, a map has
-        no such name, or of queries and judgements only one is given or they do not fit.
+        As `align`; and if a map has no such name, or queries and judgements do not fit.
 
     Notes
     -----

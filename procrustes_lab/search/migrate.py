@@ -80,19 +80,9 @@ def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> M
     with ``MAPS["ridge on documents, mean kept"](X, Y).index(Y)``: vectors stretched as a whole, or
     as the map leaves them, win or lose every race where the new model is a cone.
 
-    Parameters
-    ----------
-    carried : array_like, shape (n, d)
-        All documents, carried to the new model's space.
-    embedded : array_like, shape (n, d)
-        The new model's own vectors; only the rows that are done are looked at.
-    done : array_like of bool, shape (n,)
-        ValueError is raised if the shapes differ.
-
-    Returns
-    -------
-    ndarray, shape (n, d)
-        Search it with the new model's queries as they are.
+    Of the new model's own vectors, `embedded`, only the rows that are done are looked at. All
+    vectors have shape (n, d), or ValueError is raised; search the result with the new model's
+    queries as they are.
     """
     old, new, mask = np.asarray(carried, float), np.asarray(embedded, float), np.asarray(done)
     if old.shape != new.shape or mask.shape != old.shape[:1] or mask.dtype != bool:
@@ -118,12 +108,8 @@ class Recalibration:
 
     Thresholds ("no answer below 0.6") were set on scores of the old model with itself; those of
     aligned queries are lower. A monotone function changes no ranking of one query's results, but
-    brings the thresholds back to where they were.
-
-    Attributes
-    ----------
-    knots : ndarray, shape (2, k)
-        Aligned scores, rising, over the native scores that they become: all there is to store.
+    brings the thresholds back to where they were. All there is to store are the knots, shape
+    (2, k): aligned scores, rising, over the native scores that they become.
     """
 
     knots: Matrix

@@ -91,13 +91,8 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     their walls, min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer
     one through that wall does.
 
-    Parameters and exceptions are those of `search`.
-
-    Returns
-    -------
-    ndarray of float64, shape (q,)
-        0 where the k-th place is tied, infinity where k is n. Rounded down, so that near
-        duplicates certify nothing by accident.
+    It is 0 where the k-th place is tied, infinity where k is n, and rounded down, so that near
+    duplicates certify nothing by accident. Parameters and exceptions are those of `search`.
 
     Notes
     -----
@@ -143,17 +138,9 @@ def certified_top(
     ray and not the point, because the length of a query ranks nothing. Whatever the residual
     ‖moved − query‖ certifies is certified so, and more.
 
-    Parameters
-    ----------
-    moved : array_like, shape (q, d)
-        Where the queries come to lie: another model's, aligned.
-    queries, documents, k, block
-        As in `search`; queries are the native ones, in the same order, or ValueError is raised.
-
-    Returns
-    -------
-    ndarray of bool, shape (q,)
-        The mean is the certified share. False promises nothing: the set may survive all the same.
+    `moved` has the shape of the native queries and holds another model's, aligned, in the same
+    order; the rest is as in `search`. The mean of the result, shape (q,), is the certified share.
+    False promises nothing: the set may survive all the same.
     """
     return margins(queries, documents, k, block=block) > distances_from_rays(queries, moved)
 
@@ -165,15 +152,12 @@ def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
     the two, or its whole length if they are at a right angle or beyond. Both have shape (q, d) and
     hold finite numbers, or TypeError or ValueError is raised; the result has shape (q,).
     """
-    Q, Z = as_embeddings(queries, "queries"), as_embeddings(moved, "moved")
+    Q, Z = _finite(queries, "queries"), _finite(moved, "moved")
     if Z.shape != Q.shape:
         raise ValueError(
             f"moved has shape {Z.shape}, queries have shape {Q.shape}; "
             "expected the same: row i of each is one query, in the space of the documents"
         )
-    reject_nonfinite(Q, "queries")
-    reject_nonfinite(Z, "moved")
-    Q, Z = Q.astype(np.float64, copy=False), Z.astype(np.float64, copy=False)
     energies = np.vecdot(Z, Z)
     factors = np.maximum(np.vecdot(Z, Q), 0.0) / np.where(energies > 0, energies, 1.0)
     distances: Matrix = np.linalg.norm(Q - factors[:, np.newaxis] * Z, axis=1)
@@ -188,13 +172,8 @@ def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.
     samples; a `band` for each, which holds for all radii at once, pays for that. 0 where nothing is
     promised.
 
-    Parameters
-    ----------
-    margins : array_like, shape (n,)
-        Of independent queries of the old system, by `margins`.
-    distances : array_like, shape (m,)
-        How far independent queries like these, or these, are moved, by `distances_from_rays`.
-    confidence : float between 0 and 1
+    The `margins` are those of independent queries of the old system; `distances_from_rays` tells
+    how far these, or others like them, are moved.
     """
     m, r = np.sort(np.asarray(margins, float)), np.sort(np.asarray(distances, float))
     kept = 1 - np.searchsorted(m, r, side="right") / len(m)
@@ -241,14 +220,9 @@ def ndcg_at(ranks: ArrayLike, k: int) -> float:
 def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10) -> Matrix:
     """Return each query's normalised discounted cumulative gain at k, as trec_eval computes it.
 
-    0 for a query that nothing answers. See `ndcg_at` for the source.
-
-    Parameters
-    ----------
-    found : array_like of int, shape (q, k) or wider
-        Rows of the documents, best first.
-    judgements : sequence of dict
-        For each query, grades by row; 0 and below is irrelevant.
+    Found are rows of documents, best first, shape (q, k) or wider; judgements are, for each query,
+    grades by row, of which 0 and below is irrelevant. 0 for a query that nothing answers. See
+    `ndcg_at` for the source.
     """
     discounts = 1 / np.log2(np.arange(2, _as_cutoff(k) + 2))
     gains = np.zeros(len(judgements))
@@ -275,15 +249,19 @@ def bootstrap_interval(
 
 
 def _as_sides(queries: ArrayLike, documents: ArrayLike) -> tuple[Matrix, Matrix]:
-    Q, D = as_embeddings(queries, "queries"), as_embeddings(documents, "documents")
+    Q, D = _finite(queries, "queries"), _finite(documents, "documents")
     if Q.shape[1] != D.shape[1]:
         raise ValueError(
             f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}; "
             "expected the same space: align the queries first"
         )
-    reject_nonfinite(Q, "queries")
-    reject_nonfinite(D, "documents")
-    return Q.astype(np.float64, copy=False), D.astype(np.float64, copy=False)
+    return Q, D
+
+
+def _finite(array: ArrayLike, name: str) -> Matrix:
+    vectors = as_embeddings(array, name)
+    reject_nonfinite(vectors, name)
+    return vectors.astype(np.float64, copy=False)
 
 
 def _as_ranks(ranks: ArrayLike) -> Indices:

@@ -39,12 +39,11 @@ def shrink(
     """Fit ``align(X, Y, toward=(toward, share))`` with the share that cross-validation prefers.
 
     The judge is the mean squared distance of a held-out pair, each held out once: a smooth
-    criterion, which fifty pairs in five hundred dimensions are enough for.
+    criterion, which fifty pairs in five hundred dimensions are enough for. X, Y and center are as
+    in `align`.
 
     Parameters
     ----------
-    X, Y, center
-        As in `align`.
     toward : array_like, shape (d_x, d_y), or Alignment
         The map one has: the identity for two towers that share a frame, the last version's map
         in a chain of upgrades.
@@ -53,7 +52,6 @@ def shrink(
         largest.
     folds, seed : int
         In how many parts the pairs are held out, n at the most, and what draws them.
-
     """
     x, y = as_pairs(X, Y)
     whole, wanted = Moments.from_arrays(x, y), toward
