@@ -5,6 +5,7 @@ A kernel takes two seconds to start and to import what is imported here already.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def run(notebooks: Sequence[Path], output: Path, *, parameters: Mapping[str, Any
     [path] = notebooks
     notebook = runner.normalised(nbformat.read(path, as_version=4))
     claims._ledger.clear()
+    main = sys.modules["__main__"]  # a shell puts itself there
     shell = InteractiveShell.instance(config=SETTINGS)
     try:
         with mpl.rc_context():
@@ -36,6 +38,7 @@ def run(notebooks: Sequence[Path], output: Path, *, parameters: Mapping[str, Any
                     shell.push(dict(parameters))
     finally:
         InteractiveShell.clear_instance()
+        sys.modules["__main__"] = main
         claims._ledger.clear()
     (output / "notebooks").mkdir()
     nbformat.write(notebook, output / "notebooks" / path.name)
