@@ -57,9 +57,9 @@ class Certificate:
         and `energy`.
     lipschitz : float
         2ε² / σ² / n, where σ is the least singular value of XW + Y, W the best map and the
-        narrower side padded with zeros (T3): linear in ε as long as σ is. Follows from
-        ε² = ½ tr(PᵀP SᵀS) + ½‖XᵀX − YᵀY‖_F² after aligning, P = X − Y and S = X + Y. Infinite
-        where σ is 0 to rounding. Attained by directions of one length, all turned by one angle.
+        narrower side padded with zeros (T3); infinite where σ is 0 to rounding. Follows from
+        ε² = ½ tr(PᵀP SᵀS) + ½‖XᵀX − YᵀY‖_F² after aligning, P = X − Y and S = X + Y. Attained by
+        directions of one length, all turned by one angle.
     floor : float
         ε² / (‖X‖₂ + ‖Y‖₂)² / n (T4): no small error without a small δ.
     resolution : float

@@ -56,12 +56,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Choice:
-    """The map that was chosen, and how all of them did.
+    """The map that was chosen, by its name in `MAPS`, and how all of them did.
 
     Attributes
     ----------
-    name : str
-        Of the map, as in `procrustes_lab.search.maps.MAPS`.
     best : Alignment or other fitted map
         Fitted on all pairs; search with ``best.query(Z)``.
     kept : Share
@@ -74,10 +72,8 @@ class Choice:
         How many of them the target's own vectors find: what there was before.
     table : tuple of Row
         One row a map, by what chose, the best first.
-    pairs : int
-        How many the map was fitted on.
-    basis : str
-        What chose and what graded.
+    pairs, basis : int, str
+        How many the map was fitted on; what chose and what graded.
     """
 
     name: str
@@ -247,6 +243,7 @@ def _by_labels(
     draws = rng.integers(0, len(graded), (DRAWS, len(graded)))
     what = f"{len(graded):,} other queries"
     near, _ = search(new[graded], x, k)
+    y = np.asarray(y, float)  # once, and not for every map
     before, _ = search(old[graded], y, k)
     native = ndcg(near, answers)
     table, fitted, grades, overlap = [], {}, {}, {}
