@@ -247,7 +247,7 @@ def align(
     >>> import numpy as np, procrustes_lab as pl
     >>> X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> quarter_turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
-    >>> pl.align(X, X @ quarter_turn).map.round(12)
+    >>> pl.align(X, X @ quarter_turn).map.round(12) + 0.0
     array([[ 0.,  1.],
            [-1.,  0.]])
     """

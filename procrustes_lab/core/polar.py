@@ -131,7 +131,7 @@ def orthogonal_procrustes(
     >>> from procrustes_lab import orthogonal_procrustes
     >>> A = np.array([[2, 0, 1], [-2, 0, 0]])
     >>> R, scale = orthogonal_procrustes(A, np.fliplr(A))
-    >>> R.round()
+    >>> R.round() + 0.0
     array([[0., 0., 1.],
            [0., 1., 0.],
            [1., 0., 0.]])
