@@ -131,12 +131,24 @@ def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     """
     pairs = Pairing(X, Y, seed=seed)
     aligned = align(pairs.moments)
-    findings = [*_pairing(pairs), *_two_models(pairs)]
+    findings = _rows(pairs)
     findings += [*one_side(pairs.source), *one_side(pairs.target)]
     findings += [*_scales(pairs, aligned), *_loss(pairs, aligned), *_hubs(pairs, aligned)]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     d_x, d_y = aligned.map.shape
     return Diagnosis(pairs.n, d_x, d_y, len(pairs.sample), tuple(findings))
+
+
+def _rows(pairs: Pairing) -> list[Finding]:
+    """Return what is wrong with single rows: a partner that is none, or another model's vector."""
+    pairing = [*_pairing(pairs)]
+    if any(finding.kind == "shifted rows" for finding in pairing):
+        return pairing  # no partner is there to tell two models apart
+    models = [*_two_models(pairs)]
+    rows = np.unique([row for finding in models for row in finding.rows])
+    # A row of another model looks as if its partner were another's.
+    own = [f for f in pairing if f.kind != "mispaired rows" or np.isin(f.rows, rows).mean() < 0.5]
+    return own + models
 
 
 def _pairing(pairs: Pairing) -> Iterator[Finding]:

@@ -21,6 +21,9 @@ FEWEST = 200
 SPLITS = 3
 """Directions of the kernel along which a file is split; the first may be a topic, not a model."""
 
+LOST = 1 / 4
+"""Rank, as a share, beyond which a partner is lost: a map of the other model does not find it."""
+
 Mask = NDArray[np.bool_]
 
 
@@ -40,16 +43,17 @@ def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
     """Find two models in the rows of one side, if there are two.
 
     Rows are split by the kernel (x·x')², whose feature is the outer product xxᵀ: the two kinds
-    differ in their second moments, with or without a mean of their own. A split may as well be one
-    of topics. So a map is fitted on half of each kind: it carries another topic, but not another
-    model. There are two where either map keeps more than half of its agreement on its own kind,
-    and less than half of that on the other.
+    differ in their second moments, with or without a mean of their own. Two large kinds show in its
+    leading eigenvectors; of a small one, the map of all rows loses the partners. A split may as
+    well be one of topics. So a map is fitted on half of each kind: it carries another topic, but
+    not another model. There are two where either map keeps more than half of its agreement on its
+    own kind, and less than half of that on the other.
     """
     if pairs.n < FEWEST:
         return None
     unit = unit_rows(side.rows[pairs.sample].astype(float))
     best, kind = (1.0, 1.0), None
-    for split in _splits(unit):
+    for split in _splits(unit, pairs.partner_ranks()[pairs.sample] > LOST):
         if 8 <= split.sum() <= len(split) - 8:
             own, other = _agreements(pairs, split)
             if own > 0.5 and other < min(own / 2, best[1]):
@@ -65,8 +69,8 @@ def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
     return Mixture(np.flatnonzero(first == (2 * first.sum() <= pairs.n)), *best)
 
 
-def _splits(unit: Matrix) -> Iterator[Mask]:
-    """Split by each leading eigenvector of the kernel, then by 2-means in its feature space."""
+def _splits(unit: Matrix, lost: Mask) -> Iterator[Mask]:
+    """Split by 2-means in the kernel's feature space, from eigenvectors and from lost rows."""
     kernel = (unit @ unit.T) ** 2
     kernel -= kernel.mean(axis=0)
     kernel -= kernel.mean(axis=1, keepdims=True)
@@ -74,17 +78,23 @@ def _splits(unit: Matrix) -> Iterator[Mask]:
         return
     start = np.random.default_rng(0).standard_normal(len(kernel))
     for direction in eigsh(kernel, SPLITS, which="LA", v0=start, tol=1e-3)[1].T[::-1]:
-        kind = direction > 0
+        before, kind = lost, direction > 0
         for _ in range(20):
-            if not 1 < kind.sum() < len(kind) - 1:
-                break
-            weights = np.where(kind, 1 / kind.sum(), -1 / (~kind).sum())
-            score = kernel @ weights  # of the means of both kinds in the feature space
-            middle = (score[kind].mean() + score[~kind].mean()) / 2
-            before, kind = kind, score > middle
+            before, kind = kind, _nearer(kernel, kind)
             if np.array_equal(before, kind):
                 break
         yield kind
+    np.fill_diagonal(kernel, 0.0)  # a row is not to be found near the lost ones for being one
+    yield (kind := _nearer(kernel, lost))
+    yield _nearer(kernel, kind)
+
+
+def _nearer(kernel: Matrix, kind: Mask) -> Mask:
+    """Tell which rows are nearer to the mean of a kind than to that of the others."""
+    if not 1 < kind.sum() < len(kind) - 1:
+        return kind
+    score = kernel @ np.where(kind, 1 / kind.sum(), -1 / (~kind).sum())
+    return np.asarray(score > (score[kind].mean() + score[~kind].mean()) / 2)
 
 
 def _agreements(pairs: Pairing, kind: Mask) -> tuple[float, float]:

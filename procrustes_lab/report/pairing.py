@@ -127,6 +127,7 @@ class Pairing:
         self.target = Side(TARGET, y, m.target_mean * b, m.target_scatter * b**2)
         self._order = np.random.default_rng(seed).permutation(self.n)
         self.sample = np.sort(self._order[:SAMPLE])
+        self._by_row: dict[int, tuple[Matrix, Matrix]] = {}
 
     def permutation_test(self, permutations: int = 99) -> PermutationTest:
         """Test whether the pairing says anything: shuffle the rows of one side, align again.
@@ -207,6 +208,11 @@ class Pairing:
         The maps are fitted at the offset that is given. Agreements, shape (n, number of `OFFSETS`),
         are dot products after aligning; NaN where there is no such row.
         """
+        if offset not in self._by_row:
+            self._by_row[offset] = self._ranks_and_agreement(offset)
+        return self._by_row[offset]
+
+    def _ranks_and_agreement(self, offset: int) -> tuple[Matrix, Matrix]:
         even, odd = self._even, self._odd
         if offset:
             up, down = max(0, -offset), max(0, offset)

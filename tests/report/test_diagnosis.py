@@ -285,6 +285,32 @@ def test_rows_of_two_networks_in_one_file_are_named(networks, one, other, target
     assert max(right, 1 - right) > 0.95
 
 
+@pytest.mark.parametrize("n", [600, 1200])
+@pytest.mark.parametrize(
+    ("one", "other", "target"),
+    [("minilm", "e5", "use"), ("mpnet", "minilm", "e5"), ("use", "mpnet", "minilm")],
+)
+def test_a_tenth_of_another_network_is_named_and_not_called_mispaired(
+    networks, one, other, target, n
+):
+    width = min(networks[name].shape[1] for name in (one, other))
+    sides = [unit(networks[name][:n, :width]) for name in (one, other)]
+    rare = np.isin(np.arange(n), np.random.default_rng(0).choice(n, n // 10, replace=False))
+    found = diagnose(np.where(rare[:, np.newaxis], *sides[::-1]), networks[target][:n])
+    assert "mispaired rows" not in found.kinds
+    named = np.isin(np.arange(n), first(found, "two models").rows)
+    assert np.mean(named == rare) > 0.95
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_rows_that_are_mispaired_are_no_other_model(networks, share):
+    X, Y = networks["minilm"][:1000], networks["use"][:1000].copy()
+    rows = np.random.default_rng(0).choice(1000, round(1000 * share), replace=False)
+    Y[rows] = Y[np.roll(rows, 1)]
+    assert "two models" not in diagnose(X, Y).kinds
+    assert "two models" not in diagnose(X, np.roll(X, 3, axis=0)).kinds
+
+
 def test_clip_has_one_map_for_either_half_of_its_pictures_and_words():
     folder = SHARED / "shop-clip"
     if not folder.is_dir():
