@@ -82,6 +82,7 @@ def test_an_approximate_index_is_as_good_for_aligned_queries_as_for_its_own(mode
 
 def test_a_vector_database_takes_aligned_queries(models):
     qdrant = pytest.importorskip("qdrant_client")
+    pytest.importorskip("qdrant_client.models")
     documents, queries = models
     client = qdrant.QdrantClient(":memory:")
     space = qdrant.models.VectorParams(size=384, distance=qdrant.models.Distance.DOT)

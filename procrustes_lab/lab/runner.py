@@ -134,7 +134,6 @@ def _execute(
     env = {
         "PROCRUSTES_LAB_FIGURES": str(staging / "figures"),
         "MPLBACKEND": INLINE_BACKEND,  # one set for scripts would show no figure
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # of a debugger nobody asked for, in ipykernel 6
     }
     if jobs > 1:
         threads = str(max(1, cpu_count() // jobs))

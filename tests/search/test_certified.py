@@ -61,7 +61,7 @@ def test_the_margin_is_what_an_optimiser_finds():
                 jac=lambda z, query=query: 2 * (z - query),
                 constraints={"type": "ineq", "fun": lambda z, wall=wall: wall @ z},
                 method="SLSQP",
-                options={"ftol": 1e-10},
+                options={"ftol": 1e-8},
             )
             assert found.success
             lengths.append(np.linalg.norm(found.x - query))
