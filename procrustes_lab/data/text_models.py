@@ -7,16 +7,13 @@ networks are pretrained, and their vectors of the API descriptions come with the
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
-from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from .cache import Folder, cached_arrays
@@ -88,7 +85,7 @@ def embed(
         raise ValueError(f"name is {name!r}; expected one of {', '.join(FEATURES)}")
     if isinstance(texts, str) or isinstance(fitted_on, str):
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
-    code = Path(__file__).read_bytes(), sklearn.__version__, np.__version__
+    code = Path(__file__).read_bytes(), version("scikit-learn"), np.__version__
     recipe = name, list(texts), list(fitted_on), dimension, seed
     make = partial(_latent_semantics, *recipe)
     return cached_arrays(f"embeddings-{name}", (code, *recipe), make, data_home)[0]
@@ -97,6 +94,10 @@ def embed(
 def _latent_semantics(
     name: str, texts: Sequence[str], fitted_on: Sequence[str], dimension: int, seed: int
 ) -> list[NDArray[np.float64]]:
+    from sklearn.decomposition import TruncatedSVD  # half a second, which a kept result spares
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.preprocessing import normalize
+
     row = {text: i for i, text in enumerate(dict.fromkeys([*texts, *fitted_on]))}
     counts = _counts(name, tuple(row))
     known = counts[[row[text] for text in fitted_on]]
@@ -121,6 +122,8 @@ def _latent_semantics(
 @lru_cache(maxsize=len(FEATURES))  # models of the same texts, fitted on other parts of them
 def _counts(name: str, texts: tuple[str, ...]) -> csr_matrix:
     """Count every feature of every text, features in alphabetical order."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
     counter = CountVectorizer(**FEATURES[name], dtype=np.float32)
     return csr_matrix(counter.fit_transform(texts)).sorted_indices()
 
