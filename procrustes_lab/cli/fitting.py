@@ -72,7 +72,10 @@ def fit(measured: Measured, name: str, seed: int) -> Fitted:
     if name == "auto":
         choice = choose(x, y, seed=seed)
         name, kept = choice.name, choice.kept
-        how = f"The map is {name!r}, {choice.basis}. It keeps {kept} of the new model's search."
+        how = (
+            f"The map is {name!r}, {choice.basis}. It keeps {kept} of the new model's search with "
+            "documents for queries: real queries may keep less."
+        )
     knots, scores = recalibrate(MAPS[name], x, y, seed)
     return Fitted(measured.fit(MAPS[name]), name, kept, knots, (how, *scores))
 

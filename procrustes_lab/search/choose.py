@@ -88,7 +88,7 @@ class Choice:
     def _facts(self) -> list[tuple[str, str]]:
         return [
             ("map", f"{self.name}, fitted on {self.pairs:,} pairs; {self.basis}"),
-            ("kept", f"{self.kept} of the new model's search"),
+            ("kept", f"{self.kept} of the new model's search, by {self.table[0].graded_on}"),
             ("neighbours", f"{self.neighbours}; by the target itself {self.neighbours_by_target}"),
         ]
 
