@@ -29,6 +29,7 @@ from procrustes_lab.cli.main import cli
 from procrustes_lab.files import pairs
 from procrustes_lab.files.formats import CONVERSIONS
 from procrustes_lab.lab.claims import CLAIM_MIME, Claim
+from procrustes_lab.lab.pages import breadth
 from procrustes_lab.report.verdict import KEPT, Decision
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,8 +93,11 @@ def prepared(name: str, notebook: NotebookNode) -> NotebookNode:
             cell.source = linked(cell.source, "notebooks")
             heading = next(iter(re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE)), heading)
             continue
+        size = "figure"
         for output in cell.outputs:
             data = output.get("data", {})
+            if "image/png" in data:
+                size = breadth(data["image/png"])
             if CLAIM_MIME in data:
                 data["text/html"] = f'<span id="{place(data[CLAIM_MIME])}"></span>' + "".join(
                     data["text/html"]
@@ -106,7 +110,7 @@ def prepared(name: str, notebook: NotebookNode) -> NotebookNode:
         alt = re.sub(r"[$*`\\]", "", heading)
         folded = "list" if "hide-output" in cell.metadata.get("tags", []) else "code"
         cell.metadata["mystnb"] = {
-            "image": {"alt": f"Figure under the heading: {alt}"},
+            "image": {"alt": f"Figure under the heading: {alt}", "classes": size},
             "code_prompt_show": f"Show the {folded}",
             "code_prompt_hide": f"Hide the {folded}",
         }

@@ -3,6 +3,8 @@
 import os
 import re
 
+from docutils import nodes
+
 import procrustes_lab
 
 project = "Procrustes Lab"
@@ -76,7 +78,7 @@ if repository:
 
 
 def setup(app):
-    """Let a docstring describe several attributes at once: ``a, b : type``."""
+    """Let a docstring describe ``a, b : type`` at once, and no full stop begin a line."""
 
     def join_names(app, what, name, object, options, lines):
         # Sphinx takes what stands before a space for a type: a space without width is none.
@@ -85,4 +87,15 @@ def setup(app):
             for line in lines
         ]
 
+    def keep_marks(app, doctree, name):
+        # A browser may break a line after any formula, and so before the full stop behind it.
+        for formula in list(doctree.findall(nodes.math)):
+            place = formula.parent.index(formula)
+            after = formula.parent[place + 1 : place + 2]
+            if after and isinstance(after[0], nodes.Text) and after[0][:1] in ".,;:)!?":
+                text, parent = str(after[0]), formula.parent
+                together = nodes.inline("", "", formula, nodes.Text(text[0]), classes=["unbroken"])
+                parent[place : place + 2] = [together, nodes.Text(text[1:])]
+
     app.connect("autodoc-process-docstring", join_names, priority=1)
+    app.connect("doctree-resolved", keep_marks)

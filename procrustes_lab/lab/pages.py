@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
 from collections.abc import Sequence
@@ -36,14 +37,28 @@ def heading(notebook: NotebookNode) -> tuple[str, str]:
     return title.removeprefix("# ").strip(), sentence[0] if sentence else paragraph
 
 
+def breadth(png: str) -> str:
+    """Say how broad a picture in base64 is: its text is small where a phone's width has to do."""
+    width = int.from_bytes(base64.b64decode(png[:32])[16:20])
+    return "broad" if width > 900 else "medium" if width > 680 else "narrow"
+
+
+def _formula(tex: str, display: str = "inline") -> str:
+    """Return a formula as MathML; the names of operators, which the converter slants, upright."""
+    tex = re.sub(r"\\arg\\(max|min)", r"\\operatorname{arg\\,\1}", tex)
+    tex = re.sub(r"(\\operatorname\*?\{[^{}]*\})(?!\s*[(_^])", r"\1\\,", tex)
+    tex = re.sub(r"\\operatorname\*?", r"\\mathrm", tex)
+    return str(convert(tex, display=display))
+
+
 class _MathMl(IPythonRenderer):
     """Markdown whose formulas are set when the page is made."""
 
     def inline_math(self, body: str) -> str:
-        return str(convert(unescape(body)))
+        return _formula(unescape(body))
 
     def block_math(self, body: str) -> str:
-        return f'<div class="formula">{convert(unescape(body), display="block")}</div>'
+        return f'<div class="formula">{_formula(unescape(body), "block")}</div>'
 
     def latex_environment(self, name: str, body: str) -> str:
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
@@ -66,7 +81,8 @@ class PageExporter(HTMLExporter):
         """Yield nbconvert's filters, and ours for formulas that a cell has put out."""
         yield from super().default_filters()  # type: ignore[no-untyped-call]
         yield "markdown2html", self.markdown2html
-        yield "latex2html", lambda source: convert(source.strip(" $\n"), display="block")
+        yield "latex2html", lambda source: _formula(source.strip(" $\n"), "block")
+        yield "breadth", breadth
 
 
 def write_page(path: Path, folder: Path) -> None:

@@ -117,10 +117,11 @@ def break_even(study: Study) -> Html:
     outcome, changes = study.answers.outcome, study.answers.after - study.answers.before
     low, high = outcome.gain
     state = "pays" if low > 0 else "loses" if high < 0 else "is even: its interval includes zero"
+    by_itself = "" if study.answers.questions.judged else "as it judges itself, "
     sentences = [
         f"Break-even. The alignment keeps {outcome.kept:.0%} of what the new model can do with an "
         f"index of its own. So the new model has to be at least {outcome.needed:.2f} times as good "
-        f"as the old one; it is {outcome.better:.2f} times as good. The change {state}.",
+        f"as the old one; {by_itself}it is {outcome.better:.2f} times as good. The change {state}.",
     ]
     if worst := worse_queries(study.answers):
         named = "; ".join(f"{name} ({old:.2f} → {new:.2f})" for name, old, new in worst)
@@ -188,7 +189,8 @@ def learning(study: Study) -> tuple[Html, Html]:
     ax.plot(curve.sizes, curve.held_out, "o-", label="on pairs it has not seen")
     ax.plot(curve.sizes, curve.fitted, "s--", label="on the pairs fitted on")
     ax.axhline(curve.floor, color="k", ls=":", lw=1.2, label="the best turn there is")
-    ax.set(xscale="log", xlabel="pairs fitted on", ylabel="mean squared distance", ylim=(0, None))
+    ax.set(xscale="log", xlabel="pairs fitted on", ylabel="mean squared distance")
+    ax.set_ylim(0, 1.06 * max(curve.held_out))
     ax.set_xticks(curve.sizes, [f"{m:,}" if k % 2 == 0 else "" for k, m in enumerate(curve.sizes)])
     ax.minorticks_off()
     ax.legend(loc="lower right")

@@ -199,7 +199,7 @@ def study(
 def sides_named(sentence: str) -> str:
     """Say "new" and "old" where diagnosis says X and Y."""
     for letter, side in (("X (source)", "new"), ("Y (target)", "old"), ("X", "new"), ("Y", "old")):
-        for mark in " .,":
+        for mark in " .,:":
             sentence = sentence.replace(f"of {letter}{mark}", f"of the {side} file{mark}")
         sentence = sentence.replace(f"{letter}:", f"The {side} file:")
     return sentence

@@ -77,8 +77,8 @@ _ADVICE = {
     ),
     Decision.RESCORE: (
         "Let old queries search the old index, and order its first answers by the new model: its "
-        "vectors of those documents, made when first asked for and kept. No map is needed, and the "
-        "old model is, for queries."
+        "vectors of those documents, made when first asked for and kept. No map is needed; the old "
+        "model still is, for the queries."
     ),
     Decision.EMBED: (
         "Embed all documents with the new model before its queries go into service. Until then, "
@@ -224,22 +224,26 @@ def _unpaired(evidence: Evidence) -> str:
 
 def _by_search(search: Search) -> Verdict:
     low, high = search.gain
-    judge = "measured search" if search.judged else "search as the new model judges it"
-    basis = f"{judge}, {search.queries:,} queries"
+    basis = f"measured search, {search.queries:,} queries"
+    if not search.judged:
+        basis = (
+            f"search as the new model judges it, {search.queries:,} queries: whether it is the "
+            "better one, only judgements by people can tell"
+        )
     change = f"{search.aligned - search.old:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
     over = f"new queries over the old index score {search.aligned:.3f} where old ones score"
     scores = f"After aligning, {over} {search.old:.3f} ({change})"
     again = ""
     if rescoring := search.rescoring:
         again = (
-            f" Re-scoring the first {rescoring.k} answers of the old index by the new model's "
+            f"Re-scoring the first {rescoring.k} answers of the old index by the new model's "
             f"vectors gives {rescoring.score:.3f}, without any map."
         )
     if high < 0 or low < -RISK * search.old:
         if high >= 0:
             scores = f"After aligning, the change may be a loss of more than a tenth ({change})"
         if rescoring:
-            return Verdict(Decision.RESCORE, f"{scores}.{again}", basis)
+            return Verdict(Decision.RESCORE, f"{again} {scores}.", basis)
         if search.promise[0] > 0:
             reason = f"{scores}, and only the new model's own index gives its {search.new:.3f}."
             return Verdict(Decision.EMBED, reason, basis)
@@ -256,9 +260,10 @@ def _by_search(search: Search) -> Verdict:
         return Verdict(Decision.KEEP, reason, basis)
     full = f"embedding everything again gives {search.new:.3f}."
     if low <= 0:
-        reason = f"{scores}, which is no call to act: aligning is optional, and {full}{again}"
-        return Verdict(Decision.RESCORE if rescoring else Decision.OPTIONAL, reason, basis)
-    more = again if rescoring and rescoring.score > search.aligned else ""
+        reason = f"{scores}, which is no call to act: aligning is optional, and {full}"
+        decision = Decision.RESCORE if rescoring else Decision.OPTIONAL
+        return Verdict(decision, f"{again} {reason}".strip(), basis)
+    more = f" {again}" if rescoring and rescoring.score > search.aligned else ""
     return Verdict(Decision.LATER, f"{scores}, better already; {full}{more}", basis)
 
 

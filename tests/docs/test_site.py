@@ -158,6 +158,8 @@ def test_every_picture_has_words(site, pages):
     assert unnamed == {}
 
 
+READ = ("03_upgrade_the_query_encoder", "05_survive_a_retraining")
+
 EACH_KIND = ("index", "claims", "command_line", "api/certify", "notebooks/02*", "notebooks/14*")
 
 
@@ -180,6 +182,24 @@ def test_pages_fit_their_window_and_ask_no_host(site, pages, chromium, width, sc
         assert [line for line in page.console if "[PST]" not in line] == [], path
         assert page.overflow <= 0, path
     page.close()
+
+
+BROAD = "[...document.querySelectorAll('img.broad')].map(e => e.getBoundingClientRect().width)"
+CUT = (
+    "[...document.querySelectorAll('table, img')].filter(e => e.getBoundingClientRect().right > {})"
+)
+
+
+def test_broad_pictures_stay_readable_on_a_phone_and_nothing_is_cut_on_paper(site, chromium):
+    phone, paper = ({"width": 390}, {"width": 700, "media": "print"})
+    for path in (site / "notebooks" / f"{name}.html" for name in READ):
+        page = chromium.open(path, **phone)
+        widths = page.evaluate(BROAD)
+        assert min(widths) >= 640, path
+        assert page.overflow <= 0, path
+        page.show(scheme="light", **paper)
+        assert page.evaluate(f"{CUT.format(700)}.length") == 0, path
+        page.close()
 
 
 def test_formulas_are_set(site, chromium):

@@ -1,7 +1,12 @@
 """Pages of executed notebooks, as their reader meets them with no network."""
 
+import io
+from base64 import b64encode
+
 import nbformat
+import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 from nbformat import v4
 
 from procrustes_lab.lab import pages
@@ -13,6 +18,8 @@ FORMULAS = r"""# Derive a bound
 **What you will see.** That $p^2 \le \sqrt{2d}\,\varepsilon$ is *tight*. More is not said.
 
 $$\begin{aligned} p^2 &= t - 2\lVert X^\top Y\rVert_* \\ &< t \end{aligned}$$
+
+The best is $Q = \operatorname*{arg\,max}_Q \operatorname{tr}(Q^\top M)$, or $\arg\min_Q p$.
 
 \begin{equation}\delta = \frac{\varepsilon}{n}\end{equation}
 
@@ -27,7 +34,10 @@ def page(tmp_path):
     shown = table(["map", "error"], [["turn", 0.25]])
     data = {"text/html": shown._repr_html_(), "text/plain": str(shown)}
     latex = {"text/latex": r"$\displaystyle \frac{1}{2}$", "text/plain": "1/2"}
-    outputs = [v4.new_output("display_data", data), v4.new_output("display_data", latex)]
+    broad = io.BytesIO()
+    plt.imsave(broad, np.ones((300, 1100)), format="png")
+    drawn = {"image/png": b64encode(broad.getvalue()).decode(), "text/plain": "<Figure>"}
+    outputs = [v4.new_output("display_data", shown) for shown in (data, latex, drawn)]
     cells = [
         v4.new_markdown_cell(FORMULAS),
         v4.new_code_cell("table", outputs=outputs, metadata={"tags": ["hide-input"]}),
@@ -52,10 +62,12 @@ def test_nothing_is_fetched_and_formulas_and_tables_are_set(page, chromium, widt
     assert shown.foreign == []
     assert shown.console == []
     assert shown.overflow <= 0
-    assert not any(sign in shown.text for sign in ("$", "\\", "| ---", "---:"))
-    assert shown.evaluate("document.querySelectorAll('math').length") == 5
+    assert not any(sign in shown.text for sign in ("$", "\\", "*a", "| ---", "---:"))
+    assert shown.evaluate("document.querySelectorAll('math').length") == 7
     assert (
         shown.evaluate("document.querySelector('math mfrac').getBoundingClientRect().height") > 10
     )
     assert shown.evaluate("document.querySelectorAll('table').length") == 2
+    drawn = "document.querySelector('img').getBoundingClientRect().width"
+    assert shown.evaluate(drawn) >= 640, "a broad picture scrolls in its own box on a phone"
     assert shown.evaluate("document.querySelectorAll('details:not([open])').length") == 1

@@ -23,7 +23,7 @@ from procrustes_lab.cli.commands import report_command
 from procrustes_lab.data import beir
 from procrustes_lab.files import FileError
 from procrustes_lab.report import page
-from procrustes_lab.report.study import read, study
+from procrustes_lab.report.study import read, sides_named, study
 from procrustes_lab.report.verdict import Decision
 from procrustes_lab.report.write import Report, write_report
 
@@ -282,6 +282,14 @@ def test_e5_over_an_index_of_use_need_not_be_embedded_again(asking, tmp_path):
     assert found.verdict.decision == (Decision.RESCORE if asking else Decision.LATER)
 
 
+def test_a_sentence_names_the_files():
+    said = sides_named("X (source): of Y few are near any row of X: most of X, and of X (source).")
+    assert said == (
+        "The new file: of the old file few are near any row of the new file: most of the new file, "
+        "and of the new file."
+    )
+
+
 def test_names_and_ids_stay_text(asked, tmp_path):
     """Without qrels this time: the new model judges."""
     *_, (X, Y, ids, queries, old_queries, zero) = asked
@@ -394,6 +402,9 @@ def test_a_browser_asks_for_nothing_and_complains_of_nothing(asked, chromium, wi
         assert "Align now, re-embed later" in shown.text
         assert shown.requests == [address]
         assert shown.console == []
+        assert shown.overflow <= 0
+        drawn = "[...document.querySelectorAll('.picture svg')].map(e => e.clientWidth)"
+        assert min(shown.evaluate(drawn)) >= 480, "a picture scrolls in its own box on a phone"
         shown.close()
         server.shutdown()
     assert requests == ["/page"]

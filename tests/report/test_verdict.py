@@ -85,6 +85,12 @@ def test_with_queries_what_was_measured_decides(scores, expected):
     assert "measured search, 1,000 queries" in verdict.basis
 
 
+def test_a_model_that_judges_itself_is_not_said_to_be_better():
+    basis = decide(replace(GOOD, search=replace(searched(0.3, 0.36, 0.6), judged=False))).basis
+    assert "as the new model judges it" in basis
+    assert "only judgements by people can tell" in basis
+
+
 def test_an_even_outcome_is_no_call_to_act():
     verdict = decide(replace(GOOD, search=searched(0.323, 0.337, 0.578)))
     assert "no call to act: aligning is optional" in verdict.reason
