@@ -268,7 +268,7 @@ def decisions() -> str:
 
 def conversions() -> str:
     """Write the ways from files that are not read to files that are, as a table."""
-    code = re.compile(r"((?:numpy|pyarrow|frame|jq)\b.*)$")
+    code = re.compile(r"((?:numpy|pyarrow|frame)[\w.]+(?:\(.*\))?|jq .*)")
     rows = [
         "| " + " ".join(f"`{e}`" for e in endings) + " | " + code.sub(r"`\1`", way) + " |"
         for endings, way in CONVERSIONS.items()

@@ -94,7 +94,8 @@ def setup(app):
             after = formula.parent[place + 1 : place + 2]
             if after and isinstance(after[0], nodes.Text) and after[0][:1] in ".,;:)!?":
                 text, parent = str(after[0]), formula.parent
-                together = nodes.inline("", "", formula, nodes.Text(text[0]), classes=["unbroken"])
+                kind = ["unbroken", "long"] if len(formula.astext()) > 24 else ["unbroken"]
+                together = nodes.inline("", "", formula, nodes.Text(text[0]), classes=kind)
                 parent[place : place + 2] = [together, nodes.Text(text[1:])]
 
     app.connect("autodoc-process-docstring", join_names, priority=1)
