@@ -156,17 +156,19 @@ def read_movies(path: Place) -> dict[int, tuple[str, list[str]]]:
 
 def _parse(lines: Sequence[str]) -> NDArray[np.void]:
     """Parse ratings; any line that is no rating is a ValueError."""
+    if any(map(str.isspace, lines)):  # NumPy passes over it, or warns
+        raise ValueError("an empty line")
     with warnings.catch_warnings(action="error"):  # NumPy 2.0 warns of half a user
         parsed = np.loadtxt(lines, delimiter=",", dtype=_COLUMNS, comments=None, ndmin=1)
     rating = parsed["rating"]
     if len(parsed) != len(lines) or not ((rating >= 0.5) & (rating <= 5)).all():
-        raise ValueError("an empty line, or a rating out of range")
+        raise ValueError("a rating out of range")
     return parsed
 
 
 def _parses(line: str) -> bool:
     with contextlib.suppress(ValueError):
-        return bool(line.strip()) and len(_parse([line])) == 1
+        return len(_parse([line])) == 1
     return False
 
 

@@ -107,4 +107,5 @@ class Adapter:
         facts["kept"] = tuple(facts["kept"].tolist())
         if len(facts["kept"]) != 3 or facts["knots"].shape[:-1] != (2,):
             raise ValueError("what it keeps, or a recalibration, has another size")
+        facts |= {"name": str(facts["name"]), "for_queries": bool(facts["for_queries"])}
         return cls(alignment, certificate, **facts)

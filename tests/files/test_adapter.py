@@ -60,6 +60,19 @@ def test_a_plain_alignment_is_no_adapter(adapter, tmp_path):
         Adapter.load(tmp_path / "map.npz")
 
 
+def test_its_name_is_text_and_its_use_is_told_by_one_number(adapter, tmp_path):
+    path = tmp_path / "adapter.npz"
+    adapter.save(path)
+    with np.load(path) as file:
+        fields = dict(file)
+    np.savez(path, **fields | {"name": 7, "for_queries": 0})
+    loaded = Adapter.load(path)
+    assert (loaded.name, loaded.for_queries) == ("7", False)
+    np.savez(path, **fields | {"for_queries": [True, False]})
+    with pytest.raises(ValueError, match="make it again with procrustes-lab fit"):
+        Adapter.load(path)
+
+
 def test_no_flipped_byte_is_a_raw_error(adapter, tmp_path):
     path = tmp_path / "adapter.npz"
     adapter.save(path)
