@@ -56,22 +56,23 @@ def shrink(
     x, y = as_pairs(X, Y)
     whole, wanted = Moments.from_arrays(x, y), toward
     toward = toward.map if isinstance(toward, Alignment) else toward
-    for share in shares:
+    strengths = sorted(shares, reverse=True)
+    for share in strengths:
         toward, _ = checked_prior(toward, share, (x.shape[1], y.shape[1]))
     x, y, toward = _in_their_span(x, y, np.asarray(toward))
     order = np.random.default_rng(seed).permutation(len(x))
     rows = np.array_split(order, min(folds, len(x)))
     parts = [Moments.from_arrays(x[part], y[part]) for part in rows]
-    strengths = sorted(shares, reverse=True)
     errors = dict.fromkeys(strengths, 0.0 if len(parts) > 1 else np.nan)
     for i, held_out in enumerate(rows if len(parts) > 1 else []):
         others = [*parts[:i], *parts[i + 1 :]]
         fitted = sum(others[1:], others[0])
-        source, target, cross = x[held_out], y[held_out], fitted.xy
+        source, target = x[held_out], y[held_out]
         if center:
             source = source - fitted.source_mean * fitted.source_scale
             target = target - fitted.target_mean * fitted.target_scale
-            cross = fitted.centred().xy
+            fitted = fitted.centred()
+        cross = fitted.cross().xy  # divided by the scales, which no map depends on
         largest = float(np.linalg.norm(cross, 2))
         for share in strengths:
             W, _ = polar(cross + share * largest * toward)

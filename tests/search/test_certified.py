@@ -1,5 +1,7 @@
 """What survives of a ranking: margins and certified tops."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,6 +85,19 @@ def test_no_shorter_move_changes_the_set_and_a_longer_one_does(seed, k, d):
     assert (tops(beyond, documents, k) != native).any(axis=1).all()
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_margins_copy_no_documents(k):
+    """Not even of queries that lie on their documents, for which no other is too far to matter."""
+    documents = unit_rows(np.random.default_rng(0), (4000, 200))
+    tracemalloc.start()
+    try:
+        margins(documents[:20], documents, k, block=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < documents.nbytes / 2
+
+
 @pytest.mark.parametrize("k", [1, 2])
 def test_blocks_change_nothing(k):
     queries, documents = some_sides()
@@ -101,6 +116,13 @@ def test_margins_turn_and_stretch_with_the_space():
     np.testing.assert_allclose(margins(queries, 3 * documents, 2), expected, rtol=1e-9)
     shifted = margins(queries, documents + 1.0, 2)  # adds the same score to every document
     np.testing.assert_allclose(shifted, expected, rtol=1e-6)
+
+
+def test_margins_of_the_smallest_documents_are_rounded_down_and_not_to_nothing():
+    queries, documents = some_sides()
+    found = margins(queries, 1e-155 * documents, 2)
+    assert (found > 0).all()
+    assert (found <= margins(queries, documents, 2)).all()
 
 
 def test_by_hand():

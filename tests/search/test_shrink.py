@@ -60,3 +60,13 @@ def test_one_pair_stays_with_the_map_one_has():
     result = shrink(X, Y, ortho_group.rvs(40, random_state=0))
     assert result.share == max(SHARES)
     assert np.isnan(list(result.errors.values())).all()
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_products_may_leave_the_range_of_numbers(center):
+    rng = np.random.default_rng(0)
+    x, y = 1e200 * rng.standard_normal((30, 4)), 1e150 * rng.standard_normal((30, 4))
+    with np.errstate(over="ignore"):
+        fitted = shrink(x, y, np.eye(4), shares=iter([0.1]), center=center)
+    expected = shrink(x / 1e200, y / 1e150, np.eye(4), shares=[0.1], center=center)
+    np.testing.assert_allclose(fitted.best.map, expected.best.map, rtol=1e-9)
