@@ -146,9 +146,12 @@ def _rows(pairs: Pairing) -> list[Finding]:
         return pairing  # no partner is there to tell two models apart
     models = [*_two_models(pairs)]
     rows = np.unique([row for finding in models for row in finding.rows])
-    # A row of another model looks as if its partner were another's.
-    own = [f for f in pairing if f.kind != "mispaired rows" or np.isin(f.rows, rows).mean() < 0.5]
-    return own + models
+
+    def stands(finding: Finding) -> bool:
+        """Whether not most of its rows are another model's, which look as if paired at random."""
+        return bool(2 * np.isin(finding.rows, rows).sum() <= len(finding.rows))
+
+    return [f for f in pairing if f.kind != "mispaired rows" or stands(f)] + models
 
 
 def _pairing(pairs: Pairing) -> Iterator[Finding]:

@@ -302,6 +302,14 @@ def test_a_tenth_of_another_network_is_named_and_not_called_mispaired(
     assert np.mean(named == rare) > 0.95
 
 
+def test_mispaired_rows_are_reported_if_none_can_be_named(monkeypatch):
+    X, Y = healthy()
+    rows = np.random.default_rng(0).choice(1500, 300, replace=False)
+    Y[rows] = Y[np.roll(rows, 1)]
+    monkeypatch.setattr("procrustes_lab.report.diagnosis.suspects", lambda ranks: np.arange(0))
+    assert diagnose(X, Y).kinds == ("mispaired rows",)
+
+
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
 def test_rows_that_are_mispaired_are_no_other_model(networks, share):
     X, Y = networks["minilm"][:1000], networks["use"][:1000].copy()
