@@ -91,8 +91,9 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     their walls, min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer
     one through that wall does.
 
-    It is 0 where the k-th place is tied, infinity where k is n, and rounded down, so that near
-    duplicates certify nothing by accident. Parameters and exceptions are those of `search`.
+    The result, shape (q,), is 0 where the k-th place is tied, infinity where k is n, and rounded
+    down, so that near duplicates certify nothing by accident. Parameters and exceptions are those
+    of `search`.
 
     Notes
     -----
@@ -173,8 +174,8 @@ def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.
 
     A set is lost only if the distance moved reaches the margin, so that for every radius the share
     kept is at least P(margin > radius) − P(distance > radius). The best radius is sought on the
-    samples; a `band` for each, which holds for all radii at once, pays for that. 0 where nothing is
-    promised.
+    samples; a `band` for each, which holds for all radii at once, pays for that: the bound holds
+    with the given confidence. It is 0 where nothing is promised.
 
     The `margins` are those of independent queries of the old system; `distances_from_rays` tells
     how far these, or others like them, are moved.
