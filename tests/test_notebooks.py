@@ -22,7 +22,7 @@ FIGURES = sorted((ROOT / "figures").glob("*.*"))
 OTHER_PARAMETERS = {
     "01_align_two_models": {"seed": 7, "held_out": 600, "old": "use"},
     "11_see_both_sides": {"seed": 7, "random_pairs": 1700, "largest": 9, "dimension": 96},
-    "03_upgrade_the_query_encoder": {"seed": 7, "held_out": 500, "pairs": 1200},
+    "03_upgrade_the_query_encoder": {"seed": 7, "held_out": 500, "pairs": 2000},
     "05_survive_a_retraining": {
         "seed": 7,
         "versions": 3,
