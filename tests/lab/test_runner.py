@@ -173,7 +173,13 @@ def test_a_kernel_of_another_python_is_not_taken(tmp_path, monkeypatch):
     assert text(tmp_path / "build" / "notebooks" / "here.ipynb") == f"{sys.executable}\n"
 
 
-@pytest.mark.parametrize("to_group", [True, False], ids=["terminal", "one process"])
+@pytest.mark.parametrize(
+    "to_group",
+    [
+        pytest.param(True, id="terminal"),
+        pytest.param(False, id="one process", marks=pytest.mark.long),
+    ],
+)
 def test_ctrl_c_ends_every_kernel_and_leaves_no_file(tmp_path, to_group):
     started = [tmp_path / name for name in ("one", "two", "three")]
     names = [

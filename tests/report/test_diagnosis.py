@@ -260,7 +260,14 @@ def networks():
     }
 
 
-@pytest.mark.parametrize("pair", [*itertools.pairwise((*NETWORKS, NETWORKS[0]))])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("use", "e5"),
+        *(pytest.param(p, marks=pytest.mark.long) for p in itertools.pairwise(NETWORKS[:3])),
+        pytest.param(("e5", "minilm"), marks=pytest.mark.long),
+    ],
+)
 def test_networks_are_healthy_but_for_a_cone(networks, pair):
     X, Y = (networks[name] for name in pair)
     found = diagnose(X, Y)
@@ -274,7 +281,7 @@ def test_networks_are_healthy_but_for_a_cone(networks, pair):
     ("one", "other", "target"),
     [("minilm", "e5", "use"), ("minilm", "mpnet", "e5"), ("use", "mpnet", "minilm")],
 )
-@pytest.mark.parametrize("side", ["X", "Y"])
+@pytest.mark.parametrize("side", ["X", pytest.param("Y", marks=pytest.mark.long)])
 def test_rows_of_two_networks_in_one_file_are_named(networks, one, other, target, side):
     width = max(networks[name].shape[1] for name in (one, other))
     padded = [
@@ -291,7 +298,7 @@ def test_rows_of_two_networks_in_one_file_are_named(networks, one, other, target
     assert max(right, 1 - right) > 0.95
 
 
-@pytest.mark.parametrize("n", [600, 1200])
+@pytest.mark.parametrize("n", [600, pytest.param(1200, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("one", "other", "target"),
     [("minilm", "e5", "use"), ("mpnet", "minilm", "e5"), ("use", "mpnet", "minilm")],
@@ -322,6 +329,10 @@ def test_rows_that_are_mispaired_are_no_other_model(networks, share):
     rows = np.random.default_rng(0).choice(1000, round(1000 * share), replace=False)
     Y[rows] = Y[np.roll(rows, 1)]
     assert "two models" not in diagnose(X, Y).kinds
+
+
+def test_rows_that_are_shifted_are_no_other_model(networks):
+    X = networks["minilm"][:1000]
     assert "two models" not in diagnose(X, np.roll(X, 3, axis=0)).kinds
 
 

@@ -258,7 +258,8 @@ def test_a_program_reads_json_and_an_exit_code(monkeypatch, tmp_path):
         run(report_command, [*output, "--fail-on", "embed"], catch_exceptions=False)
 
 
-@pytest.mark.parametrize("asking", [pytest.param(False, marks=pytest.mark.long), True])
+@pytest.mark.long
+@pytest.mark.parametrize("asking", [False, True])
 def test_e5_over_an_index_of_use_need_not_be_embedded_again(asking, tmp_path):
     folder = SHARED / "scifact" / "vectors"
     if not folder.is_dir():

@@ -40,8 +40,7 @@ def graded(queries, documents, judgements):
     "pair",
     [
         "minilm use",
-        "e5 mpnet",
-        *(pytest.param(p, marks=pytest.mark.long) for p in ("use e5", "mpnet e5")),
+        *(pytest.param(p, marks=pytest.mark.long) for p in ("e5 mpnet", "use e5", "mpnet e5")),
     ],
 )
 def test_maps_chosen_from_pairs_alone_are_not_worse_than_the_turn(scifact, pair):
