@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigvalsh
-from scipy.linalg.blas import dtrmm, dtrsm
-from scipy.linalg.lapack import dlauum, dpotrf, dpstrf
+from scipy.linalg.lapack import dpstrf
 
 from . import bounds, lens
 from .moments import Moments, moments_of, pairs_or_moments
@@ -191,13 +189,17 @@ def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> _Blocks:
     """Return the blocks of R, with RᵀR = [X Y]ᵀ[X Y] up to rounding; that must not add rows."""
     largest = max(xx.diagonal().max(), yy.diagonal().max())
 
+    # By NumPy throughout: SciPy brings a BLAS of its own, whose threads wait for the same cores.
     def factor(matrix: Matrix) -> Matrix | None:
-        L, info = dpotrf(matrix.T, lower=1, clean=1)  # the transpose lies as LAPACK has it
-        return L.T if info == 0 and L.diagonal().min() ** 2 > 1e-10 * largest else None
+        try:
+            L = np.asarray(np.linalg.cholesky(matrix), np.float64)
+        except np.linalg.LinAlgError:
+            return None
+        return L.T if L.diagonal().min() ** 2 > 1e-10 * largest else None
 
     X = factor(xx)
     if X is not None:
-        near = np.asarray(dtrsm(1.0, X.T, xy.T, side=1, lower=1, trans_a=1).T)
+        near = np.asarray(np.linalg.solve(X.T, xy), np.float64)
         rest = yy - near.T @ near
         far = factor(rest)
         if far is not None:
@@ -271,17 +273,16 @@ def _measure(
     """
     xx, xy, yy, X, near, far, rest = pair
     d_x, d_y = dims
-    moved = _times(X, polar(xy)[0])
+    moved = X @ polar(xy)[0]
     P, S = moved - near, moved + near  # and below them −far and far
 
     rows = len(X)
-    D = np.empty((rows + len(far), rows + len(far)), order="F")  # 2D = PSᵀ + SPᵀ, its lower half
+    D = np.empty((rows + len(far), rows + len(far)))  # 2D = PSᵀ + SPᵀ, its lower half
     PS = P @ S.T
     np.add(PS, PS.T, out=D[:rows, :rows])
-    np.multiply(_times(far, near.T), -2, out=D[rows:, :rows])
-    np.multiply(_square(far), -2, out=D[rows:, rows:])
-    # Laid out as LAPACK has it, D is neither copied nor turned.
-    eigenvalues = eigvalsh(D, overwrite_a=True, check_finite=False, driver="evd") / 2
+    np.multiply(far @ near.T, -2, out=D[rows:, :rows])
+    np.multiply(far @ far.T, -2, out=D[rows:, rows:])
+    eigenvalues = np.linalg.eigvalsh(D, UPLO="L") / 2
 
     squared, nuclear = float(np.vdot(eigenvalues, eigenvalues)), float(np.abs(eigenvalues).sum())
     beyond = float(np.vdot(far, far))
@@ -323,22 +324,6 @@ def _measure(
     certificate = Certificate(n, d_x, d_y, method, *per_object)
     left = min(error / energy, squared / grams) if grams else 1.0
     return certificate, left
-
-
-def _times(upper: Matrix, other: Matrix) -> Matrix:
-    """Product of an upper triangular matrix with another: half the arithmetic if it is square."""
-    if not 0 < len(upper) == upper.shape[1]:
-        return upper @ other
-    if other.flags.f_contiguous:
-        return np.asarray(dtrmm(1.0, upper.T, other, lower=1, trans_a=1))
-    return np.asarray(dtrmm(1.0, upper.T, other.T, side=1, lower=1).T)
-
-
-def _square(upper: Matrix) -> Matrix:
-    """Lower half of an upper triangular matrix times its transpose: a third of the arithmetic."""
-    if not 0 < len(upper) == upper.shape[1]:
-        return upper @ upper.T
-    return np.asarray(dlauum(upper.T, lower=1)[0])
 
 
 def _at_most(value: float, limit: float, slack: float) -> float:

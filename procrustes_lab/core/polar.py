@@ -29,7 +29,7 @@ def svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     harmless, and of which most singular values are zero.
     """
     try:
-        return scipy.linalg.svd(matrix, full_matrices=False, check_finite=False)
+        return np.linalg.svd(matrix, full_matrices=False)
     except np.linalg.LinAlgError:
         return scipy.linalg.svd(matrix, full_matrices=False, lapack_driver="gesvd")
 
