@@ -139,7 +139,23 @@ class Certificate:
 def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     """Measure how closely two spaces can be aligned, and bound it from both sides.
 
-    O(n d²) time and O(d²) memory beyond the inputs, which are as in `align`.
+    O(n d²) time and O(d²) memory beyond the inputs.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d_x), or Moments
+        Source embeddings, one row per object; or the moments of the pairs, without Y.
+    Y : array_like, shape (n, d_y)
+        Target embeddings; row i is the same object as row i of X.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the inputs are not two finite matrices of real numbers with equally many rows.
 
     Notes
     -----

@@ -119,7 +119,7 @@ def choose(
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    maps: Iterable[str] | Mapping[str, Mapper] = DEFAULT,
+    maps: Iterable[str] | Mapping[str, Mapper] | None = None,
     queries: tuple[ArrayLike, ArrayLike] | None = None,
     judgements: Judgements | None = None,
     seed: int = 0,
@@ -132,8 +132,8 @@ def choose(
         Source embeddings, the new model's, and target embeddings, the index; row i of both is the
         same object.
     maps : names out of `MAPS`, or a dict of such fits, optional
-        What competes, of two that tie the first. By default the closed forms that leave the index
-        as it is.
+        What competes, of two that tie the first. By default `search.maps.DEFAULT`:
+        the closed forms that leave the index as it is.
     queries : (old, new), optional
         The same queries embedded by the target's model and by the source's, shapes (q, d_y) and
         (q, d_x).
@@ -169,7 +169,7 @@ def choose(
     x, y = as_pairs(X, Y)
     reject_nonfinite(x, "X")
     reject_nonfinite(y, "Y")
-    fits = _named(maps)
+    fits = _named(DEFAULT if maps is None else maps)
     if (queries is None) != (judgements is None):
         raise TypeError("queries and judgements go together; only one of them was given")
     rng = np.random.default_rng(seed)
