@@ -1,10 +1,11 @@
-"""Maps that are more than one matrix: several, a network, or an index that is written anew."""
+"""Maps that are more than one matrix: several, a network, or an index that is written anew.
+
+Each is a class that fits itself to the pairs when it is made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,28 +17,33 @@ from .retrieval import search
 from .spectra import Spectra
 
 CLUSTERS = 8
-"""How many maps "one map a cluster" fits; each needs more pairs than dimensions."""
+"""How many maps `Clustered` fits; each needs more pairs than dimensions."""
 
 
-@dataclass(frozen=True, eq=False)
 class Carried:
     """Documents carried to the source space, of unit length; queries stay as they are.
 
-    Attributes
-    ----------
-    matrix : ndarray, shape (d_y, d_x)
-    target_mean, source_mean : ndarray, shapes (d_y,) and (d_x,)
-    keep_mean : bool
-        How a carried vector gets unit length: by a stretch of its deviation from the source's mean
-        (`on_the_sphere`), or of the whole. The whole is too long a stretch where the source is a
-        cone: all scores rise together, and beside documents of the new model's own the carried ones
-        win every race.
+    They are carried by the way back of a linear fit: the map's transpose about the means, stretched
+    to come nearest to the sources. The scores are the same but for the documents' lengths: an index
+    of vectors that were carried and normalised ranks by the angle.
+
+    A carried vector gets unit length by a stretch of its deviation from the source's mean if
+    `keep_mean` (`on_the_sphere`), else of the whole. The whole is too long a stretch where the
+    source is a cone: all scores rise together, and beside documents of the new model's own the
+    carried ones win every race.
     """
 
-    matrix: Matrix
-    target_mean: Matrix
-    source_mean: Matrix
-    keep_mean: bool = True
+    def __init__(
+        self, pairs: Spectra, fit: Callable[[Spectra], Alignment], *, keep_mean: bool = True
+    ) -> None:
+        moments, (_, xy, yy) = pairs.moments, pairs.centred.products
+        W = fit(pairs).map
+        spread = float(np.vdot(W, W @ yy))
+        stretch = float(np.vdot(W, xy)) / spread if spread else 0.0
+        self.map = W.T * (stretch * (moments.source_scale / moments.target_scale))
+        self.source_mean = moments.source_mean * moments.source_scale
+        self.target_mean = moments.target_mean * moments.target_scale
+        self.keep_mean = keep_mean
 
     def query(self, Z: ArrayLike) -> Matrix:
         """Leave the source's vectors as they are."""
@@ -45,18 +51,29 @@ class Carried:
 
     def index(self, Y: ArrayLike) -> Matrix:
         """Carry documents, shape (n, d_y): (Y − target mean) M + source mean, to unit length."""
-        rest = (np.asarray(Y, float) - self.target_mean) @ self.matrix
+        rest = (np.asarray(Y, float) - self.target_mean) @ self.map
         if self.keep_mean:
             return on_the_sphere(rest, self.source_mean)
         return unit_rows(rest + self.source_mean)
 
 
-@dataclass(frozen=True, eq=False)
 class Clustered:
-    """A map for each cluster of the source space."""
+    """A turn for each of `CLUSTERS` parts of the source's space, divided by k-means.
 
-    centres: Matrix
-    maps: tuple[Alignment, ...]
+    A cluster of fewer pairs than dimensions takes the common turn.
+    """
+
+    def __init__(self, pairs: Spectra) -> None:
+        from sklearn.cluster import KMeans
+
+        x, y = pairs.pairs()
+        common = align(pairs.moments)
+        means = KMeans(min(CLUSTERS, len(x)), n_init=1, random_state=0).fit(x)
+        self.centres, self.maps = means.cluster_centers_, []
+        for cluster in range(means.n_clusters):
+            rows = means.labels_ == cluster
+            few = np.count_nonzero(rows) < max(x.shape[1], y.shape[1])
+            self.maps.append(common if few else align(x[rows], y[rows]))
 
     def query(self, Z: ArrayLike) -> Matrix:
         """Carry each vector by the map of the nearest centre."""
@@ -68,13 +85,23 @@ class Clustered:
         return moved
 
 
-@dataclass(frozen=True, eq=False)
 class Residual:
-    """A centred turn and what a network adds to it."""
+    """The centred turn, and what a network of one hidden layer makes of the rest.
 
-    base: Alignment
-    network: Any
-    unit: float
+    The residual adapter of Drift-Adapter (Vejendla, 2025, arXiv:2509.23471), trained by
+    scikit-learn with early stopping on a tenth of the pairs.
+    """
+
+    def __init__(self, pairs: Spectra) -> None:
+        from sklearn.neural_network import MLPRegressor
+
+        x, y = pairs.pairs()
+        self.base = align(pairs.moments, center=True)
+        rest = y - self.base.apply(x)
+        self.unit = float(rest.std()) or 1.0
+        self.network = MLPRegressor(
+            hidden_layer_sizes=(256,), early_stopping=len(x) >= 100, random_state=0, max_iter=100
+        ).fit(x, rest / self.unit)
 
     def query(self, Z: ArrayLike) -> Matrix:
         """Carry vectors by both."""
@@ -82,12 +109,18 @@ class Residual:
         return np.asarray(self.base.query(z) + self.unit * self.network.predict(z))
 
 
-@dataclass(frozen=True, eq=False)
 class Csls:
-    """A turn whose index has one column more: minus half of what a document gets from anyone."""
+    """The turn, with a column more in the index: minus half of what a document gets from anyone.
 
-    base: Alignment
-    sources: Matrix
+    Cross-domain similarity local scaling (Lample et al., 2018, arXiv:1710.04087): 2⟨z, y⟩ less the
+    mean of y's ten highest scores from the fitted sources, so that hubs count for less. What that
+    formula takes from the query ranks nothing.
+    """
+
+    def __init__(self, pairs: Spectra) -> None:
+        x, _ = pairs.pairs()
+        self.base = align(pairs.moments)
+        self.sources = self.base.query(x)
 
     def query(self, Z: ArrayLike) -> Matrix:
         """Carry vectors and append 1."""
@@ -99,79 +132,6 @@ class Csls:
         y = np.asarray(Y, float)
         _, scores = search(y, self.sources, min(10, len(self.sources)))
         return np.hstack([y, -scores.mean(axis=1, keepdims=True) / 2])
-
-
-def carried(
-    fit: Callable[[Spectra], Alignment], *, keep_mean: bool = True
-) -> Callable[[Spectra], Carried]:
-    """Carry the documents by the way back, to unit length, and leave the queries alone.
-
-    The way back is the map's transpose about the means, stretched to come nearest to the sources.
-    The scores are the same but for the documents' lengths: an index of vectors that were carried
-    and normalised ranks by the angle. For `keep_mean` see `Carried`.
-    """
-
-    def carry(pairs: Spectra) -> Carried:
-        forth = fit(pairs)
-        moments = pairs.moments
-        mean_x = moments.source_mean * moments.source_scale
-        mean_y = moments.target_mean * moments.target_scale
-        _, xy, yy = pairs.centred.products
-        W = forth.map
-        spread = float(np.vdot(W, W @ yy))
-        stretch = float(np.vdot(W, xy)) / spread if spread else 0.0
-        ratio = moments.source_scale / moments.target_scale
-        return Carried(W.T * (stretch * ratio), mean_y, mean_x, keep_mean)
-
-    return carry
-
-
-def one_map_a_cluster(pairs: Spectra) -> Clustered:
-    """Divide the source's space in `CLUSTERS` by k-means, and turn each by a map of its own.
-
-    A cluster of fewer pairs than dimensions takes the common turn.
-    """
-    from sklearn.cluster import KMeans
-
-    x, y = pairs.pairs()
-    common = align(pairs.moments)
-    means = KMeans(min(CLUSTERS, len(x)), n_init=1, random_state=0).fit(x)
-    maps = []
-    for cluster in range(means.n_clusters):
-        rows = means.labels_ == cluster
-        few = np.count_nonzero(rows) < max(x.shape[1], y.shape[1])
-        maps.append(common if few else align(x[rows], y[rows]))
-    return Clustered(means.cluster_centers_, tuple(maps))
-
-
-def residual_network(pairs: Spectra) -> Residual:
-    """Add to the centred turn what a network of one hidden layer makes of the rest.
-
-    The residual adapter of Drift-Adapter (Vejendla, 2025, arXiv:2509.23471), trained by
-    scikit-learn with early stopping on a tenth of the pairs.
-    """
-    from sklearn.neural_network import MLPRegressor
-
-    x, y = pairs.pairs()
-    base = align(pairs.moments, center=True)
-    rest = y - base.apply(x)
-    unit = float(rest.std()) or 1.0
-    network = MLPRegressor(
-        hidden_layer_sizes=(256,), early_stopping=len(x) >= 100, random_state=0, max_iter=100
-    )
-    return Residual(base, network.fit(x, rest / unit), unit)
-
-
-def csls(pairs: Spectra) -> Csls:
-    """Turn, and take from a document's score half of what every source vector gives it.
-
-    Cross-domain similarity local scaling (Lample et al., 2018, arXiv:1710.04087): 2⟨z, y⟩ less the
-    mean of y's ten highest scores from the fitted sources, so that hubs count for less. What that
-    formula takes from the query ranks nothing.
-    """
-    x, _ = pairs.pairs()
-    fitted = align(pairs.moments)
-    return Csls(fitted, fitted.query(x))
 
 
 def on_the_sphere(rest: Matrix, mean: Matrix) -> Matrix:

@@ -4,15 +4,15 @@ Every fit in `MAPS` takes pairs (X, Y), row i of both the same object, and nothi
 no judgement. What is fitted makes queries with `query`; nearly all of it leaves the target's index
 as it is, and what does not says what it searches (`indexed`).
 
-All that is linear is a function of the pairs' moments. `Spectra` holds them with the eigenvalues
-of both sides, so that twenty exponents of whitening cost twenty small decompositions and one
-pass over the rows.
+All that is linear is a function of `Spectra`: twenty exponents of whitening cost twenty small
+decompositions and one pass over the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,7 +22,7 @@ from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.polar import svd
 from procrustes_lab.core.sums import Matrix
 
-from .beyond import CLUSTERS, carried, csls, one_map_a_cluster, residual_network
+from .beyond import CLUSTERS, Carried, Clustered, Csls, Residual
 from .spectra import Center, Fitted, Spectra
 
 WHITENINGS = tuple(round(0.05 * i, 2) for i in range(1, 11))
@@ -50,29 +50,13 @@ class Mapper:
         return self.fit(Spectra.of(X, Y))
 
 
-def turn(pairs: Spectra) -> Alignment:
-    """Orthogonal Procrustes, `procrustes_lab.align`."""
-    return align(pairs.moments)
-
-
-def centred(pairs: Spectra) -> Alignment:
-    """Orthogonal Procrustes about the means; a query does not get the target's mean back."""
-    return align(pairs.moments, center=True)
-
-
 def whitened(source: float, target: float, *, center: Center = None) -> Linear:
     """W = C_x^{-a} UVᵀ C_y^{-b}, with U and V from the SVD of C_x^{-a} XᵀY C_y^{-b}.
 
-    With a = b it is ``align(X, Y, whiten=a)``: Procrustes at 0, CCA at ½. With a = 0 only the
-    index's side is whitened: queries, which no fit has seen, are turned and not weighed, while
-    the target's strong directions, its mean among them, count for less.
-
-    Parameters
-    ----------
-    source, target : float in [0, 0.5]
-        The exponents a and b.
-    center : "both", "target" or None
-        Whether the fit is about the means, and whether a query then loses the source's.
+    The exponents a and b, `source` and `target`, are from 0 to 0.5. With a = b it is
+    ``align(X, Y, whiten=a)``: Procrustes at 0, CCA at ½. With a = 0 only the index's side is
+    whitened: queries, which no fit has seen, are turned and not weighed, while the target's strong
+    directions, its mean among them, count for less. For `center` see `Spectra.alignment`.
     """
 
     def fit(pairs: Spectra) -> Alignment:
@@ -99,10 +83,9 @@ def ridge_on_documents(pairs: Spectra) -> Alignment:
     """Regress the source on the target about the means, and search with the adjoint.
 
     M minimises ‖Y M − X‖² + λ‖M‖²; it would carry a document y to (y − ȳ) M + x̄, the source vector
-    to be expected. A query z scores that by (z Mᵀ)·y + what no document changes: so z Mᵀ ranks the
-    index as it is in the same way. The query keeps the source's mean, which is part of what is
-    expected. Where carried documents are divided by their lengths the ranking is another one:
-    "ridge on documents, carried".
+    to be expected, mean and all. A query z scores that by (z Mᵀ)·y + what no document changes: so
+    z Mᵀ ranks the index as it is in the same way. Where carried documents are divided by their
+    lengths the ranking is another one: "ridge on documents, carried".
     """
     _, xy, yy = pairs.centred.products
     penalty = RIDGE * float(np.trace(yy)) / len(yy) or 1.0
@@ -114,8 +97,8 @@ def low_rank_affine(pairs: Spectra) -> Alignment:
     """Least squares about the means among the maps of rank `RANK` at the most.
 
     Reduced-rank regression (Izenman, 1975, doi:10.1016/0047-259X(75)90042-1): the full solution,
-    projected on the strongest directions of what it predicts. Drift-Adapter (Vejendla, 2025,
-    arXiv:2509.23471) trains a low-rank affine adapter by gradient steps on the same loss.
+    projected on the strongest directions of what it predicts. Drift-Adapter (see `beyond.Residual`)
+    trains its low-rank affine adapter by gradient steps on the same loss.
     """
     about = pairs.centred
     W = least_squares(about).map
@@ -132,8 +115,10 @@ def indexed(fitted: Fitted, Y: ArrayLike) -> Matrix:
 
 
 MAPS: dict[str, Mapper] = {
-    "turn": Mapper(turn, "orthogonal Procrustes"),
-    "centred": Mapper(centred, "Procrustes about the means"),
+    "turn": Mapper(lambda pairs: align(pairs.moments), "orthogonal Procrustes"),
+    "centred": Mapper(
+        lambda pairs: align(pairs.moments, center=True), "Procrustes about the means"
+    ),
     **{
         f"whitened {beta:g}": Mapper(whitened(beta, beta), "both sides' spectra flattened")
         for beta in WHITENINGS
@@ -157,22 +142,24 @@ MAPS: dict[str, Mapper] = {
     "least squares": Mapper(least_squares, "any linear map to the target"),
     "ridge on documents": Mapper(ridge_on_documents, "documents regressed on, by its adjoint"),
     "ridge on documents, carried": Mapper(
-        carried(ridge_on_documents, keep_mean=False), "documents regressed on, of unit length"
+        partial(Carried, fit=ridge_on_documents, keep_mean=False),
+        "documents regressed on, of unit length",
     ),
     "ridge on documents, mean kept": Mapper(
-        carried(ridge_on_documents), "the same, their deviations stretched to unit length"
+        partial(Carried, fit=ridge_on_documents),
+        "the same, their deviations stretched to unit length",
     ),
     **{
         f"target centred, whitened {beta:g}, carried": Mapper(
-            carried(whitened(0.0, beta, center="target"), keep_mean=False),
+            partial(Carried, fit=whitened(0.0, beta, center="target"), keep_mean=False),
             "carried back, of unit length",
         )
         for beta in WHITENINGS[1::2]
     },
     "low-rank affine": Mapper(low_rank_affine, f"least squares of rank {RANK}"),
-    "one map a cluster": Mapper(one_map_a_cluster, f"a turn for each of {CLUSTERS} clusters"),
-    "CSLS": Mapper(csls, "the turn, hubs held back; a column more in the index"),
-    "residual network": Mapper(residual_network, "the centred turn and a small network"),
+    "one map a cluster": Mapper(Clustered, f"a turn for each of {CLUSTERS} clusters"),
+    "CSLS": Mapper(Csls, "the turn, hubs held back; a column more in the index"),
+    "residual network": Mapper(Residual, "the centred turn and a small network"),
 }
 """Every map by name, each called with (X, Y)."""
 

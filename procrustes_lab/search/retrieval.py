@@ -1,7 +1,6 @@
 """Exact search by dot product, how well it finds one known item per query, and what it survives.
 
-Scores are computed for a block of queries at a time: the whole queries × documents matrix never
-exists, however many there are of either.
+Scores are computed for a block of queries at a time: no queries × documents matrix ever exists.
 """
 
 import operator
@@ -10,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import as_embeddings, reject_nonfinite
 
-Matrix = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 BLOCK = 2**22
@@ -24,30 +23,14 @@ def search(
 ) -> tuple[Indices, Matrix]:
     """Find the k documents that have the largest dot products with each query.
 
-    Parameters
-    ----------
-    queries : array_like, shape (q, d)
-    documents : array_like, shape (n, d)
-    k : int
-        From 1 to n.
-    block : int
-        How many scores to hold at once; at least one query's.
+    Queries have shape (q, d), documents (n, d). Returned are rows of documents and their scores,
+    both of shape (q, k), the best first; among equal scores the lower row is first. `block` is how
+    many scores to hold at once, at least one query's.
 
-    Returns
-    -------
-    indices : ndarray of int64, shape (q, k)
-        Rows of `documents`, best first; among equal scores the lower row first.
-    scores : ndarray of float64, shape (q, k)
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a side is not a finite two-dimensional array of real numbers, the sides differ in
-        width, or k is out of range.
+    TypeError or ValueError is raised if a side is not a finite two-dimensional array of real
+    numbers, the sides differ in width, or k is not from 1 to n.
     """
-    Q, D = _as_sides(queries, documents)
-    if not 1 <= k <= len(D):
-        raise ValueError(f"k is {k}; expected 1 to {len(D)}, the number of documents")
+    Q, D = _as_sides(queries, documents, k)
     indices, scores = np.empty((len(Q), k), dtype=np.int64), np.empty((len(Q), k))
     for rows, found in score_blocks(Q, D, block):
         indices[rows] = largest(found, k)
@@ -89,24 +72,18 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     A query at z keeps the set as long as ⟨z, y_a − y_b⟩ > 0 for every a inside and every b
     outside: an intersection of half-spaces. The margin of q is its distance from the nearest of
     their walls, min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer
-    one through that wall does.
+    one through that wall does. For linear classifiers it is in Moosavi-Dezfooli, Fawzi and
+    Frossard (2016), "DeepFool", arXiv:1511.04599, section 3.1.
 
     The result, shape (q,), is 0 where the k-th place is tied, infinity where k is n, and rounded
-    down, so that near duplicates certify nothing by accident. Parameters and exceptions are those
-    of `search`.
-
-    Notes
-    -----
-    O(q n d) time, and k dot products more for each document that scores close to the k-th. For
-    linear classifiers the same distance is in Moosavi-Dezfooli, Fawzi and Frossard (2016),
-    "DeepFool", arXiv:1511.04599, section 3.1.
+    down, so that near duplicates certify nothing by accident. Parameters and errors are those of
+    `search`. It takes O(q n d) time, and k dot products more for each document that scores close to
+    the k-th.
     """
-    Q, D = _as_sides(queries, documents)
-    best, _ = search(Q, D, k, block=block)
+    Q, D = _as_sides(queries, documents, k)
     energies, lengths = np.vecdot(D, D), np.linalg.norm(Q, axis=1)
-    longest = energies.max()
-    eps, tiny = np.finfo(float).eps, np.finfo(float).tiny
-    rounding = 2 * D.shape[1] * eps  # of a dot product of two unit vectors
+    longest, tiny = energies.max(), np.finfo(float).tiny
+    rounding = 2 * D.shape[1] * np.finfo(float).eps  # of a dot product of two unit vectors
     widest = 2.001 * np.sqrt(longest + tiny)  # no two documents lie farther apart
 
     def nearest_wall(
@@ -120,7 +97,7 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     if k == len(D):
         return margin
     for rows, scores in score_blocks(Q, D, block):
-        tops = best[rows]
+        tops = largest(scores, k)
         inside = np.take_along_axis(scores, tops, axis=1)
         outside = scores + rounding * np.sqrt(longest) * lengths[rows, np.newaxis]
         np.put_along_axis(outside, tops, -np.inf, axis=1)
@@ -139,13 +116,12 @@ def certified_top(
 ) -> NDArray[np.bool_]:
     """Tell which queries provably keep their top k documents, as a set, when they are moved.
 
-    Certified is a query that lies nearer to the ray through its moved self than its margin: the
-    ray and not the point, because the length of a query ranks nothing. Whatever the residual
-    ‖moved − query‖ certifies is certified so, and more.
+    Those that lie nearer to the ray through their moved self than their margin: the ray and not the
+    point, because the length of a query ranks nothing. Whatever the residual ‖moved − query‖
+    certifies is certified so, and more. False promises nothing: the set may survive all the same.
 
-    `moved` has the shape of the native queries and holds another model's, aligned, in the same
-    order; the rest is as in `search`. The mean of the result, shape (q,), is the certified share.
-    False promises nothing: the set may survive all the same.
+    `moved` holds another model's queries, aligned, in the shape and order of the native ones; the
+    rest is as in `search`. The mean of the result, shape (q,), is the certified share.
     """
     return margins(queries, documents, k, block=block) > distances_from_rays(queries, moved)
 
@@ -165,8 +141,7 @@ def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
         )
     energies = np.vecdot(Z, Z)
     factors = np.maximum(np.vecdot(Z, Q), 0.0) / np.where(energies > 0, energies, 1.0)
-    distances: Matrix = np.linalg.norm(Q - factors[:, np.newaxis] * Z, axis=1)
-    return distances
+    return np.asarray(np.linalg.norm(Q - factors[:, np.newaxis] * Z, axis=1))
 
 
 def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.95) -> float:
@@ -207,11 +182,6 @@ def recall_at(ranks: ArrayLike, k: int) -> float:
     return float(np.mean(_as_ranks(ranks) <= _as_cutoff(k)))
 
 
-def mean_reciprocal_rank(ranks: ArrayLike) -> float:
-    """Return the mean of 1/rank (Voorhees, "The TREC-8 question answering track report", 1999)."""
-    return float(np.mean(1 / _as_ranks(ranks)))
-
-
 def ndcg_at(ranks: ArrayLike, k: int) -> float:
     """Return the mean of 1/log₂(1 + rank), counting 0 for ranks beyond k.
 
@@ -223,11 +193,10 @@ def ndcg_at(ranks: ArrayLike, k: int) -> float:
 
 
 def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10) -> Matrix:
-    """Return each query's normalised discounted cumulative gain at k, as trec_eval computes it.
+    """Return each query's gain as of `ndcg_at`, with grades, as trec_eval computes it.
 
     Found are rows of documents, best first, shape (q, k) or wider; judgements are, for each query,
-    grades by row, of which 0 and below is irrelevant. 0 for a query that nothing answers. See
-    `ndcg_at` for the source.
+    grades by row, of which 0 and below is irrelevant. 0 for a query that nothing answers.
     """
     discounts = 1 / np.log2(np.arange(2, _as_cutoff(k) + 2))
     gains = np.zeros(len(judgements))
@@ -253,13 +222,37 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _as_sides(queries: ArrayLike, documents: ArrayLike) -> tuple[Matrix, Matrix]:
+def score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Matrix]]:
+    """Yield consecutive rows of Q with their scores, shape (rows, n)."""
+    step = max(1, block // len(D))
+    for start in range(0, len(Q), step):
+        rows = slice(start, start + step)
+        yield rows, Q[rows] @ D.T
+
+
+def largest(scores: Matrix, k: int) -> Indices:
+    """Return the columns of each row's k largest scores, ordered by score and then by column."""
+    if k == 1:
+        return np.asarray(np.argmax(scores, axis=1, keepdims=True))
+    least = np.partition(scores, -k, axis=1)[:, -k, np.newaxis]
+    wanted = scores >= least
+    excess = np.count_nonzero(wanted, axis=1) - k
+    for row in np.flatnonzero(excess):  # of the tied columns the lowest are wanted
+        wanted[row, np.flatnonzero(scores[row] == least[row])[-excess[row] :]] = False
+    columns = np.flatnonzero(wanted).reshape(-1, k) % wanted.shape[1]
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def _as_sides(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> tuple[Matrix, Matrix]:
     Q, D = _finite(queries, "queries"), _finite(documents, "documents")
     if Q.shape[1] != D.shape[1]:
         raise ValueError(
             f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}; "
             "expected the same space: align the queries first"
         )
+    if not 1 <= k <= len(D):
+        raise ValueError(f"k is {k}; expected 1 to {len(D)}, the number of documents")
     return Q, D
 
 
@@ -282,28 +275,3 @@ def _as_cutoff(k: int) -> int:
     if operator.index(k) < 1:
         raise ValueError(f"k is {k}; expected at least 1")
     return k
-
-
-def score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Matrix]]:
-    """Yield consecutive rows of Q with their scores, shape (rows, n)."""
-    step = max(1, block // len(D))
-    for start in range(0, len(Q), step):
-        rows = slice(start, start + step)
-        yield rows, Q[rows] @ D.T
-
-
-def largest(scores: Matrix, k: int) -> Indices:
-    """Return the columns of each row's k largest scores, ordered by score and then by column."""
-    if k == 1:
-        best: Indices = np.argmax(scores, axis=1, keepdims=True)
-        return best
-    least = np.partition(scores, -k, axis=1)[:, -k, np.newaxis]
-    wanted = scores >= least
-    over = np.flatnonzero(np.count_nonzero(wanted, axis=1) > k)
-    if len(over):  # of the tied columns the lowest are wanted
-        tied = scores[over] == least[over]
-        room = k - np.count_nonzero(scores[over] > least[over], axis=1, keepdims=True)
-        wanted[over] &= ~tied | (np.cumsum(tied, axis=1) <= room)
-    columns = np.flatnonzero(wanted).reshape(-1, k) % wanted.shape[1]
-    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)

@@ -63,7 +63,7 @@ class Spectra:
 
     @cached_property
     def target(self) -> tuple[Matrix, Matrix]:
-        """Eigenvalues of YᵀY, of mean 1, and its eigenvectors, those of rounding left out."""
+        """The same of YᵀY."""
         return spectrum(self.products[2])
 
     @cached_property
@@ -82,30 +82,19 @@ class Spectra:
 
         Centred on "both" sides, a query loses the source's mean; centred on the "target" alone, it
         keeps it. Placed among the target's vectors, both land at the same point; `inverse` of the
-        latter places nothing, `beyond.carried` does.
+        latter places nothing, `beyond.Carried` does.
         """
-        moments = self.moments
-        xx, xy, yy = (self.centred if center else self).products
+        moments, n = self.moments, self.moments.n
         x, y = float(moments.source_scale), float(moments.target_scale)
+        xx, xy, yy = (self.centred if center else self).products
         with np.errstate(all="ignore"):  # squares of what is too large for them are infinite
             forth, back = W * (x / y), W * (y / x)
-            error = np.vdot(forth, xx @ forth - 2 * xy) + np.trace(yy)
-            error_back = np.vdot(back, back @ yy - 2 * xy) + np.trace(xx)
-        mean_x, mean_y = moments.source_mean * x, moments.target_mean * y
-        zero = np.zeros_like(mean_x)
-        means = {
-            None: (zero, np.zeros_like(mean_y)),
-            "both": (mean_x, mean_y),
-            "target": (zero, mean_y - mean_x @ W),
-        }[center]
-        return Alignment(
-            map=W,
-            error=max(float(error), 0.0) / moments.n * y * y,
-            error_back=max(float(error_back), 0.0) / moments.n * x * x,
-            n=moments.n,
-            scale=1.0,
-            source_mean=means[0],
-            target_mean=means[1],
-            center=center is not None,
-            whiten=whiten,
-        )
+            error = float(np.vdot(forth, xx @ forth - 2 * xy) + np.trace(yy))
+            error_back = float(np.vdot(back, back @ yy - 2 * xy) + np.trace(xx))
+        errors = max(error, 0.0) / n * y * y, max(error_back, 0.0) / n * x * x
+        means = moments.source_mean * x, moments.target_mean * y
+        if center == "target":
+            means = np.zeros_like(means[0]), means[1] - means[0] @ W
+        elif center is None:
+            means = np.zeros_like(means[0]), np.zeros_like(means[1])
+        return Alignment(W, *errors, n, 1.0, *means, center is not None, whiten)
