@@ -1,12 +1,4 @@
-"""Which map carries these queries into this index? Chosen on some pairs, graded on others.
-
-Without labels two things judge a map, on pairs that it was not fitted on. A held-out source vector
-searches the target's index: at which place does it find its own target, and how many of its ten
-neighbours by the new model? Neither will do alone: the first asks for more whitening than queries
-bear, the second for the shrunk maps of regression; so the score is their geometric mean. With
-queries and judgements, half of the queries choose and the others grade. What is chosen is fitted
-once more, on all pairs.
-"""
+"""Which map carries these queries into this index? Chosen on some pairs, graded on others."""
 
 from __future__ import annotations
 
@@ -92,27 +84,29 @@ class Choice:
             ("neighbours", f"{self.neighbours}; by the target itself {self.neighbours_by_target}"),
         ]
 
+    def _cells(self, first: str) -> list[tuple[str, str, str, str]]:
+        rows = [
+            (name, f"{chosen_on:.3f}", f"{score:.3f}", f"[{low:.3f}, {high:.3f}]")
+            for name, chosen_on, score, low, high, _ in self.table
+        ]
+        return [(first, "chosen on", "graded", "95 % interval"), *rows]
+
     def __repr__(self) -> str:
         width = max(len(row.name) for row in self.table)
         lines = [f"{name:<11} {fact}" for name, fact in self._facts()]
-        lines.append(f"{'':<{width}}  chosen on   graded  95 % interval")
-        lines += [
-            f"{row.name:<{width}} {row.chosen_on:10.3f} {row.score:8.3f}  "
-            f"[{row.low:.3f}, {row.high:.3f}]"
-            for row in self.table
-        ]
+        lines += [f"{a:<{width}} {b:>10} {c:>8}  {d}" for a, b, c, d in self._cells("")]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        names = "map", "chosen on", "graded", "95 % interval"
-        head = "".join(f"<th>{name}</th>" for name in names)
+        head, *rows = self._cells("map")
+        names = "".join(f"<th>{name}</th>" for name in head)
         body = "".join(
-            f"<tr><td style='text-align:left'>{escape(row.name)}</td><td>{row.chosen_on:.3f}</td>"
-            f"<td>{row.score:.3f}</td><td>[{row.low:.3f}, {row.high:.3f}]</td></tr>"
-            for row in self.table
+            f"<tr><td style='text-align:left'>{escape(name)}</td>"
+            f"{''.join(f'<td>{number}</td>' for number in numbers)}</tr>"
+            for name, *numbers in rows
         )
         caption = "<br>".join(f"{name}: {escape(fact)}" for name, fact in self._facts())
-        return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table>"
+        return f"<table><caption>{caption}</caption><tr>{names}</tr>{body}</table>"
 
 
 def choose(
@@ -149,6 +143,12 @@ def choose(
 
     Notes
     -----
+    Without labels two things judge a map. At which place does a held-out source vector find its own
+    target, and how many of its ten neighbours by the new model? Neither will do alone: the first
+    asks for more whitening than queries bear, the second for the shrunk maps of regression; so the
+    score is their geometric mean. With queries and judgements, all pairs are fitted, and half of
+    the queries choose.
+
     Nothing grades that has chosen. Of pairs, at most `TRIAL` take part; a fifth of them grade,
     another fifth choose (where fewer than `HELD_OUT` are left, each of them once, in `FOLDS`
     parts), at most `HELD_OUT` each. The grades are those of maps fitted on fewer pairs than `best`.
@@ -175,55 +175,48 @@ def choose(
     rng = np.random.default_rng(seed)
     if queries is not None and judgements is not None:
         return _by_labels(fits, x, y, *_checked(queries, judgements, x, y), rng)
-    if len(x) < FEWEST:
-        name, fit = next(iter(fits.items()))
-        basis = f"the first of the maps, as of fewer than {FEWEST} pairs none can be held out"
-        row = Row(name, np.nan, np.nan, np.nan, np.nan, "nothing")
-        return Choice(name, fit(x, y), UNKNOWN, UNKNOWN, UNKNOWN, (row,), len(x), basis)
-    return _by_pairs(fits, x, y, rng)
+    if len(x) >= FEWEST:
+        return _by_pairs(fits, x, y, rng)
+    name, fit = next(iter(fits.items()))
+    basis = f"the first of the maps, as of fewer than {FEWEST} pairs none can be held out"
+    row = Row(name, np.nan, *UNKNOWN, "nothing")
+    return Choice(name, fit(x, y), UNKNOWN, UNKNOWN, UNKNOWN, (row,), len(x), basis)
 
 
 def _by_pairs(
     fits: dict[str, Mapper], x: Embeddings, y: Embeddings, rng: np.random.Generator
 ) -> Choice:
+    def trial(asked: Indices, others: Indices) -> Trial:
+        rows = np.concatenate([asked, others[:INDEX]])
+        return Trial(x[rows], y[rows], np.arange(len(asked)))
+
     drawn = rng.permutation(len(x))[:TRIAL]
     graded, rest = np.split(drawn, [min(len(drawn) // 5, HELD_OUT)])
-    parts = _parts(rest, len(graded))
-    judged: dict[str, list[Found]] = {name: [] for name in fits}
-    grades: dict[str, Found] = {}
-    grading = _trial(x, y, graded, rest)
-    for held_out, fitted in parts:
-        judging = _trial(x, y, held_out, fitted)
-        pairs = Spectra.of(x[fitted], y[fitted])
+    grading = trial(graded, rest)
+    if len(rest) >= HELD_OUT:
+        held_out, fitted = np.split(rest, [len(graded)])
+        trials = [(fitted, [trial(held_out, fitted), grading])]
+    else:
+        parts = [(part, np.setdiff1d(rest, part)) for part in np.array_split(rest, FOLDS)]
+        trials = [(fitted, [trial(held_out, fitted)]) for held_out, fitted in parts]
+        trials.append((rest, [grading]))
+    found: dict[str, list[Found]] = {name: [] for name in fits}
+    for rows, judges in trials:
+        pairs = Spectra.of(x[rows], y[rows])
         for name, fit in fits.items():
             one = fit(pairs)
-            judged[name].append(judging.run(one))
-            if len(parts) == 1:
-                grades[name] = grading.run(one)
-    if len(parts) > 1:
-        pairs = Spectra.of(x[rest], y[rest])
-        grades = {name: grading.run(fit(pairs)) for name, fit in fits.items()}
+            found[name] += [judge.run(one) for judge in judges]
 
     draws = rng.integers(0, len(graded), (DRAWS, len(graded)))
     what = f"{len(graded):,} other pairs"
     table = []
-    for name, found in grades.items():
-        chosen_on = float(_joined(judged[name]).score())
-        table.append(Row(name, chosen_on, float(found.score()), *ends(found.score(draws)), what))
-    table.sort(key=lambda row: -row.chosen_on)
-    best = table[0].name
-    (own, near), before = grades[best], grading.by_target()
-    asked = sum(len(held_out) for held_out, _ in parts)
-    return Choice(
-        best,
-        fits[best](x, y),
-        share_of(own, draws, before.own),
-        share_of(near, draws),
-        share_of(before.neighbours, draws),
-        tuple(table),
-        len(x),
-        f"chosen on {asked:,} held-out pairs, graded on {what}",
-    )
+    for name, (*judged, grade) in found.items():
+        chosen_on = Found(*(np.concatenate(values) for values in zip(*judged, strict=True)))
+        score = float(chosen_on.score()), float(grade.score()), *ends(grade.score(draws))
+        table.append(Row(name, *score, what))
+    grades = {name: results[-1] for name, results in found.items()}
+    basis = f"{len(chosen_on.own):,} held-out pairs"
+    return _best(fits, Spectra.of(x, y), table, grades, grading.by_target(), draws, basis)
 
 
 def _by_labels(
@@ -237,49 +230,56 @@ def _by_labels(
 ) -> Choice:
     """Fit on all pairs, which are documents, and let half of the queries choose."""
     choosing, graded = np.split(rng.permutation(len(new)), [len(new) // 2])
-    answers = [judgements[j] for j in graded]
-    k = min(NEIGHBOURS, len(y))
-    pairs = Spectra.of(x, y)
     draws = rng.integers(0, len(graded), (DRAWS, len(graded)))
-    what = f"{len(graded):,} other queries"
-    near, _ = search(new[graded], x, k)
+    asked, answers = ([judgements[j] for j in half] for half in (choosing, graded))
+    pairs, k = Spectra.of(x, y), min(NEIGHBOURS, len(y))
     y = np.asarray(y, float)  # once, and not for every map
-    before, _ = search(old[graded], y, k)
-    native = ndcg(near, answers)
-    table, fitted, grades, overlap = [], {}, {}, {}
+    near, _ = search(new[graded], x, k)
+    table, grades = [], {}
     for name, fit in fits.items():
-        fitted[name] = one = fit(pairs)
+        one = fit(pairs)
         found, _ = search(one.query(new), indexed(one, y), k)
-        chosen_on = float(ndcg(found[choosing], [judgements[j] for j in choosing]).mean())
-        grades[name] = ndcg(found[graded], answers)
-        overlap[name] = shared(found[graded], near)
-        interval = ends(grades[name][draws].mean(axis=1))
-        table.append(Row(name, chosen_on, float(grades[name].mean()), *interval, what))
+        grades[name] = Found(ndcg(found[graded], answers), shared(found[graded], near))
+        chosen_on = float(ndcg(found[choosing], asked).mean())
+        score = share_of(grades[name].own, draws)
+        table.append(Row(name, chosen_on, *score, f"{len(graded):,} other queries"))
+    before, _ = search(old[graded], y, k)
+    whole = Found(ndcg(near, answers), shared(before, near))
+    return _best(fits, pairs, table, grades, whole, draws, f"{len(choosing):,} queries")
+
+
+def _best(
+    fits: dict[str, Mapper],
+    pairs: Spectra,
+    table: list[Row],
+    grades: dict[str, Found],
+    whole: Found,
+    draws: Indices,
+    asked: str,
+) -> Choice:
+    """Fit the best of the table on all pairs; what it keeps is over the `own` of the whole."""
     table.sort(key=lambda row: -row.chosen_on)
-    best = table[0].name
+    best, graded_on = table[0].name, table[0].graded_on
     return Choice(
         best,
-        fitted[best],
-        share_of(grades[best], draws, native),
-        share_of(overlap[best], draws),
-        share_of(shared(before, near), draws),
+        fits[best](pairs),
+        share_of(grades[best].own, draws, whole.own),
+        share_of(grades[best].neighbours, draws),
+        share_of(whole.neighbours, draws),
         tuple(table),
-        len(x),
-        f"chosen on {len(choosing):,} queries, graded on {what}",
+        pairs.moments.n,
+        f"chosen on {asked}, graded on {graded_on}",
     )
 
 
 def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
-    if isinstance(maps, Mapping):
-        fits = dict(maps)
-    else:
-        names = [maps] if isinstance(maps, str) else list(maps)
-        if unknown := [name for name in names if name not in MAPS]:
-            raise ValueError(f"maps holds {unknown[0]!r}; expected names out of {', '.join(MAPS)}")
-        fits = {name: MAPS[name] for name in names}
-    if not fits:
+    names = [maps] if isinstance(maps, str) else list(maps)
+    known = maps if isinstance(maps, Mapping) else MAPS
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"maps holds {unknown[0]!r}; expected names out of {', '.join(MAPS)}")
+    if not names:
         raise ValueError("maps is empty; expected at least one to choose")
-    return fits
+    return {name: known[name] for name in names}
 
 
 def _checked(
@@ -293,14 +293,14 @@ def _checked(
             "queries is no pair; expected (old, new), the same by either model"
         ) from None
     sides = []
-    for name, side, index in (("old", old, y), ("new", new, x)):
-        vectors = as_embeddings(side, f"{name} queries")
-        if vectors.shape != (len(judgements), index.shape[1]):
+    for name, side, index in (("old queries", old, y), ("new queries", new, x)):
+        vectors, expected = as_embeddings(side, name), (len(judgements), index.shape[1])
+        if vectors.shape != expected:
             raise ValueError(
-                f"{name} queries have shape {vectors.shape}; expected "
-                f"{(len(judgements), index.shape[1])}: one row for each query of the judgements"
+                f"{name} have shape {vectors.shape}; expected {expected}: "
+                "one row for each query of the judgements"
             )
-        reject_nonfinite(vectors, f"{name} queries")
+        reject_nonfinite(vectors, name)
         sides.append(vectors)
     for query, grades in enumerate(judgements):
         if wrong := [row for row in grades if not 0 <= row < len(y)]:
@@ -315,20 +315,3 @@ def _checked(
             "one to choose and one to grade"
         )
     return sides[0][kept], sides[1][kept], [judgements[j] for j in kept]
-
-
-def _trial(x: Embeddings, y: Embeddings, asked: Indices, others: Indices) -> Trial:
-    rows = np.concatenate([asked, others[:INDEX]])
-    return Trial(x[rows], y[rows], np.arange(len(asked)))
-
-
-def _parts(rows: Indices, size: int) -> list[tuple[Indices, Indices]]:
-    """Return what is held out and what is fitted: once of many rows, in turn of few."""
-    if len(rows) >= HELD_OUT:
-        return [(rows[:size], rows[size:])]
-    parts = np.array_split(rows, FOLDS)
-    return [(part, np.setdiff1d(rows, part)) for part in parts]
-
-
-def _joined(parts: Sequence[Found]) -> Found:
-    return Found(*(np.concatenate(values) for values in zip(*parts, strict=True)))
