@@ -14,9 +14,8 @@ from procrustes_lab.data import beir
 from procrustes_lab.data.judgements import at_chance, read_judgements
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.search.migrate import rescore
-from procrustes_lab.search.retrieval import bootstrap_interval, search
+from procrustes_lab.search.retrieval import Indices, bootstrap_interval, search
 from procrustes_lab.search.spectra import Fitted
-from procrustes_lab.search.trial import Indices
 
 from .verdict import FEWEST, Interval, Rescored, Search
 

@@ -17,8 +17,8 @@ from procrustes_lab.core.sums import Matrix
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.search.beyond import unit_rows
 from procrustes_lab.search.maps import MAPS
+from procrustes_lab.search.retrieval import Indices
 from procrustes_lab.search.spectra import Fitted, Spectra
-from procrustes_lab.search.trial import Indices
 
 COMPETING = (
     *("turn", "centred"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from procrustes_lab.files.pairs import Pairs
-from procrustes_lab.search.trial import Indices
+from procrustes_lab.search.retrieval import Indices
 
 from .page import Html, card, items, table, words
 from .searched import with_interval, worse_queries

@@ -16,8 +16,8 @@ from procrustes_lab.core.sums import Matrix
 from procrustes_lab.files.columns import wanted_of
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.search.beyond import unit_rows
-from procrustes_lab.search.retrieval import ranks
-from procrustes_lab.search.trial import Indices, Trial
+from procrustes_lab.search.retrieval import Indices, ranks
+from procrustes_lab.search.trial import Trial
 
 from . import evidence as e
 from .asked import Answers, ask, interval, read_questions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
@@ -10,29 +10,32 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_embeddings, as_pairs, reject_nonfinite
 
 from .maps import DEFAULT, MAPS, Mapper, indexed
-from .retrieval import ndcg, search
+from .retrieval import Indices, ndcg, search
 from .spectra import Fitted, Spectra
-from .trial import DRAWS, NEIGHBOURS, UNKNOWN, Found, Indices, Share, Trial, ends, share_of, shared
+from .trial import NEIGHBOURS, UNKNOWN, Found, Share, Trial, share_of, shared, with_interval
 
-TRIAL = 10_000
-"""How many pairs take part at the most, drawn at random."""
-
-HELD_OUT = 1000
-"""How many pairs choose, and how many others grade, at the most: a fifth of the pairs each."""
-
-INDEX = 4000
-"""How many of the pairs that were fitted are searched beside the held-out ones, at the most."""
-
-FOLDS = 5
-"""Where fewer than `HELD_OUT` are left, each chooses once, among what the other parts fitted."""
-
-FEWEST = 10
-"""Pairs below which nothing is held out, and the first map is taken."""
+TRIAL = 10_000  # pairs that take part at the most, drawn at random
+HELD_OUT = 1000  # pairs that choose, and others that grade, at the most: a fifth of the pairs each
+INDEX = 4000  # of the pairs that were fitted, how many are searched beside the held-out ones
+FOLDS = 5  # parts that choose in turn, among what the others fitted, where few pairs are left
+FEWEST = 10  # pairs below which nothing is held out, and the first map is taken
+DRAWS = 1000  # samples that an interval is read from
 
 Judgements = Sequence[Mapping[int, int]]
+Exam = tuple[Indices | slice, list[Callable[[Fitted], Found]]]  # pairs to fit on, and the judges
+Exams = tuple[list[Exam], Found]  # and what grades: the most it could find, today's neighbours
+
+
+class Labelled(Found):
+    """What each query found: nDCG@10, and its share of ten neighbours."""
+
+    def score(self) -> Matrix:
+        """Mean of the former: of all queries, or of every draw of them."""
+        return np.asarray(self.own.mean(axis=-1))
 
 
 class Row(NamedTuple):
@@ -126,11 +129,10 @@ def choose(
         Source embeddings, the new model's, and target embeddings, the index; row i of both is the
         same object.
     maps : names out of `MAPS`, or a dict of such fits, optional
-        What competes, of two that tie the first. By default `search.maps.DEFAULT`:
-        the closed forms that leave the index as it is.
+        What competes, of two that tie the first; by default `search.maps.DEFAULT`, the closed forms
+        that leave the index as it is.
     queries : (old, new), optional
-        The same queries embedded by the target's model and by the source's, shapes (q, d_y) and
-        (q, d_x).
+        The same queries by the target's model and by the source's, shapes (q, d_y) and (q, d_x).
     judgements : sequence of dict, optional
         With queries: for each, the grade of the relevant documents by row of Y.
     seed : int, optional
@@ -143,11 +145,10 @@ def choose(
 
     Notes
     -----
-    Without labels two things judge a map. At which place does a held-out source vector find its own
-    target, and how many of its ten neighbours by the new model? Neither will do alone: the first
-    asks for more whitening than queries bear, the second for the shrunk maps of regression; so the
-    score is their geometric mean. With queries and judgements, all pairs are fitted, and half of
-    the queries choose.
+    By pairs, the score is a geometric mean: of 1/rank at which a held-out source vector finds its
+    own target, and of the share of its ten neighbours by the new model that it finds. The first
+    alone asks for more whitening than queries bear, the second for the shrunk maps of regression.
+    With judgements all pairs are fitted, half of the queries choose, and the score is nDCG@10.
 
     Nothing grades that has chosen. Of pairs, at most `TRIAL` take part; a fifth of them grade,
     another fifth choose (where fewer than `HELD_OUT` are left, each of them once, in `FOLDS`
@@ -174,18 +175,49 @@ def choose(
         raise TypeError("queries and judgements go together; only one of them was given")
     rng = np.random.default_rng(seed)
     if queries is not None and judgements is not None:
-        return _by_labels(fits, x, y, *_checked(queries, judgements, x, y), rng)
-    if len(x) >= FEWEST:
-        return _by_pairs(fits, x, y, rng)
-    name, fit = next(iter(fits.items()))
-    basis = f"the first of the maps, as of fewer than {FEWEST} pairs none can be held out"
-    row = Row(name, np.nan, *UNKNOWN, "nothing")
-    return Choice(name, fit(x, y), UNKNOWN, UNKNOWN, UNKNOWN, (row,), len(x), basis)
+        exams, whole = _by_labels(x, y, *_checked(queries, judgements, x, y, rng))
+        asked, graded_on = "queries", f"{len(whole.own):,} other queries"
+    elif len(x) >= FEWEST:
+        exams, whole = _by_pairs(x, y, rng)
+        asked, graded_on = "held-out pairs", f"{len(whole.own):,} other pairs"
+    else:
+        name, fit = next(iter(fits.items()))
+        basis = f"the first of the maps, as of fewer than {FEWEST} pairs none can be held out"
+        row = Row(name, np.nan, *UNKNOWN, "nothing")
+        return Choice(name, fit(x, y), UNKNOWN, UNKNOWN, UNKNOWN, (row,), len(x), basis)
+
+    found: dict[str, list[Found]] = {name: [] for name in fits}
+    for rows, judges in exams:
+        pairs = Spectra.of(x[rows], y[rows])
+        for name, fit in fits.items():
+            one = fit(pairs)
+            found[name] += [judge(one) for judge in judges]
+    n = len(whole.own)
+    draws = rng.integers(0, n, (DRAWS, n))
+    table, grades = [], {}
+    for name, parts in found.items():
+        every = type(parts[0])(*map(np.concatenate, zip(*parts, strict=True)))
+        judged, grade = every.at(slice(-n)), every.at(slice(-n, None))
+        score = with_interval(grade.score(), grade.at(draws).score())
+        table.append(Row(name, float(judged.score()), *score, graded_on))
+        grades[name] = grade
+    table.sort(key=lambda row: -row.chosen_on)
+    best = table[0].name
+    return Choice(
+        best,
+        fits[best](x, y),
+        share_of(grades[best].own, draws, whole.own),
+        share_of(grades[best].neighbours, draws),
+        share_of(whole.neighbours, draws),
+        tuple(table),
+        len(x),
+        f"chosen on {len(judged.own):,} {asked}, graded on {graded_on}",
+    )
 
 
-def _by_pairs(
-    fits: dict[str, Mapper], x: Embeddings, y: Embeddings, rng: np.random.Generator
-) -> Choice:
+def _by_pairs(x: Embeddings, y: Embeddings, rng: np.random.Generator) -> Exams:
+    """Let held-out pairs choose: once of many, in turn of few."""
+
     def trial(asked: Indices, others: Indices) -> Trial:
         rows = np.concatenate([asked, others[:INDEX]])
         return Trial(x[rows], y[rows], np.arange(len(asked)))
@@ -195,81 +227,30 @@ def _by_pairs(
     grading = trial(graded, rest)
     if len(rest) >= HELD_OUT:
         held_out, fitted = np.split(rest, [len(graded)])
-        trials = [(fitted, [trial(held_out, fitted), grading])]
-    else:
-        parts = [(part, np.setdiff1d(rest, part)) for part in np.array_split(rest, FOLDS)]
-        trials = [(fitted, [trial(held_out, fitted)]) for held_out, fitted in parts]
-        trials.append((rest, [grading]))
-    found: dict[str, list[Found]] = {name: [] for name in fits}
-    for rows, judges in trials:
-        pairs = Spectra.of(x[rows], y[rows])
-        for name, fit in fits.items():
-            one = fit(pairs)
-            found[name] += [judge.run(one) for judge in judges]
-
-    draws = rng.integers(0, len(graded), (DRAWS, len(graded)))
-    what = f"{len(graded):,} other pairs"
-    table = []
-    for name, (*judged, grade) in found.items():
-        chosen_on = Found(*(np.concatenate(values) for values in zip(*judged, strict=True)))
-        score = float(chosen_on.score()), float(grade.score()), *ends(grade.score(draws))
-        table.append(Row(name, *score, what))
-    grades = {name: results[-1] for name, results in found.items()}
-    basis = f"{len(chosen_on.own):,} held-out pairs"
-    return _best(fits, Spectra.of(x, y), table, grades, grading.by_target(), draws, basis)
+        return [(fitted, [trial(held_out, fitted).run, grading.run])], grading.by_target()
+    exams: list[Exam] = []
+    for held_out in np.array_split(rest, FOLDS):
+        fitted = np.setdiff1d(rest, held_out)
+        exams.append((fitted, [trial(held_out, fitted).run]))
+    return [*exams, (rest, [grading.run])], grading.by_target()
 
 
 def _by_labels(
-    fits: dict[str, Mapper],
-    x: Embeddings,
-    y: Embeddings,
-    old: Embeddings,
-    new: Embeddings,
-    judgements: Judgements,
-    rng: np.random.Generator,
-) -> Choice:
-    """Fit on all pairs, which are documents, and let half of the queries choose."""
-    choosing, graded = np.split(rng.permutation(len(new)), [len(new) // 2])
-    draws = rng.integers(0, len(graded), (DRAWS, len(graded)))
-    asked, answers = ([judgements[j] for j in half] for half in (choosing, graded))
-    pairs, k = Spectra.of(x, y), min(NEIGHBOURS, len(y))
-    y = np.asarray(y, float)  # once, and not for every map
-    near, _ = search(new[graded], x, k)
-    table, grades = [], {}
-    for name, fit in fits.items():
-        one = fit(pairs)
-        found, _ = search(one.query(new), indexed(one, y), k)
-        grades[name] = Found(ndcg(found[graded], answers), shared(found[graded], near))
-        chosen_on = float(ndcg(found[choosing], asked).mean())
-        score = share_of(grades[name].own, draws)
-        table.append(Row(name, chosen_on, *score, f"{len(graded):,} other queries"))
-    before, _ = search(old[graded], y, k)
-    whole = Found(ndcg(near, answers), shared(before, near))
-    return _best(fits, pairs, table, grades, whole, draws, f"{len(choosing):,} queries")
+    x: Embeddings, y: Embeddings, old: Embeddings, new: Embeddings, judgements: Judgements
+) -> Exams:
+    """Fit on all pairs, which are documents; the first half of the queries chooses."""
+    index, k = np.asarray(y, float), min(NEIGHBOURS, len(y))
+    near, _ = search(new, x, k)
 
+    def found(queries: ArrayLike, documents: ArrayLike) -> Found:
+        rows, _ = search(queries, documents, k)
+        return Labelled(ndcg(rows, judgements), shared(rows, near))
 
-def _best(
-    fits: dict[str, Mapper],
-    pairs: Spectra,
-    table: list[Row],
-    grades: dict[str, Found],
-    whole: Found,
-    draws: Indices,
-    asked: str,
-) -> Choice:
-    """Fit the best of the table on all pairs; what it keeps is over the `own` of the whole."""
-    table.sort(key=lambda row: -row.chosen_on)
-    best, graded_on = table[0].name, table[0].graded_on
-    return Choice(
-        best,
-        fits[best](pairs),
-        share_of(grades[best].own, draws, whole.own),
-        share_of(grades[best].neighbours, draws),
-        share_of(whole.neighbours, draws),
-        tuple(table),
-        pairs.moments.n,
-        f"chosen on {asked}, graded on {graded_on}",
-    )
+    def run(fitted: Fitted) -> Found:
+        return found(fitted.query(new), indexed(fitted, index))
+
+    whole = Found(ndcg(near, judgements), found(old, index).neighbours)
+    return [(slice(None), [run])], whole.at(slice(len(new) // 2, None))
 
 
 def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
@@ -283,9 +264,13 @@ def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
 
 
 def _checked(
-    queries: tuple[ArrayLike, ArrayLike], judgements: Judgements, x: Embeddings, y: Embeddings
+    queries: tuple[ArrayLike, ArrayLike],
+    judgements: Judgements,
+    x: Embeddings,
+    y: Embeddings,
+    rng: np.random.Generator,
 ) -> tuple[Embeddings, Embeddings, Judgements]:
-    """Check the queries and leave out those that nothing answers."""
+    """Check the queries, leave out those that nothing answers, and shuffle the others."""
     try:
         old, new = queries
     except (TypeError, ValueError):
@@ -314,4 +299,5 @@ def _checked(
             f"{len(kept)} queries have a relevant document; expected at least 2, "
             "one to choose and one to grade"
         )
-    return sides[0][kept], sides[1][kept], [judgements[j] for j in kept]
+    order = rng.permutation(kept)
+    return sides[0][order], sides[1][order], [judgements[j] for j in order]

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import as_embeddings
 
 from .beyond import unit_rows
+from .retrieval import Indices
 
-Indices = NDArray[np.int64]
 Vectors = ArrayLike | Callable[[Indices], ArrayLike]
 
 
 class Rescored(NamedTuple):
     """Candidates in their new order, best first, with scores, shapes (q, K), and what that cost.
 
-    That is how many distinct documents the new model had to embed for all queries together, each
-    once: the price with a cache. Without one it is K a query.
+    That is how many distinct documents the new model embedded for all queries together: the price
+    with a cache. Without one it is K a query.
     """
 
     found: Indices
@@ -34,17 +34,12 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
     """Re-order what the old index found by the new model's scores; no map is needed.
 
     Old queries search the old index; the new model embeds their K best documents and ranks those.
-    What the old model does not find among its K best, no re-scoring brings back.
+    What is not among these K, no re-scoring brings back.
 
-    Parameters
-    ----------
-    found : array_like of int, shape (q, K)
-        Rows of documents, as `retrieval.search` gives them.
-    queries : array_like, shape (q, d)
-        The queries by the new model, finite numbers, or TypeError or ValueError is raised.
-    documents : array_like, shape (n, d), or callable
-        Vectors of the documents by the new model; or what makes them of distinct rows, sorted, such
-        as a cache in front of an encoder.
+    `found`, shape (q, K), are rows of documents, as `retrieval.search` gives them. By the new model
+    are the queries, shape (q, d), and the documents, shape (n, d), or what makes vectors of
+    distinct rows, sorted, such as a cache in front of an encoder. All are finite numbers, or
+    TypeError or ValueError is raised.
     """
     rows, asked = np.asarray(found), as_embeddings(queries, "queries")
     if rows.ndim != 2 or rows.dtype.kind not in "iu" or len(rows) != len(asked):
@@ -60,7 +55,6 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
             f"documents have shape {vectors.shape}; expected {(len(needed), asked.shape[1])}: "
             "a vector for each row that was found, as wide as the queries"
         )
-    place = place.reshape(rows.shape)
     pairs = zip(place, asked.astype(float), strict=True)
     scores = np.stack([vectors[line].astype(float) @ q for line, q in pairs])
     if not np.isfinite(scores).all():
@@ -76,13 +70,12 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
 def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> Matrix:
     """Mix an index of documents that were embedded again and documents that were carried over.
 
-    Both kinds should have unit length and lie around one mean, so that a cosine is a cosine. Carry
-    with ``MAPS["ridge on documents, mean kept"](X, Y).index(Y)``: vectors stretched as a whole, or
-    as the map leaves them, win or lose every race where the new model is a cone.
+    Both kinds should lie around one mean, so that a cosine is a cosine. Carry with
+    ``MAPS["ridge on documents, mean kept"](X, Y).index(Y)``: vectors stretched as a whole, or as
+    the map leaves them, win or lose every race where the new model is a cone.
 
-    Of the new model's own vectors, `embedded`, only the rows that are done are looked at. All
-    vectors have shape (n, d), or ValueError is raised; search the result with the new model's
-    queries as they are.
+    Of the new model's own vectors, `embedded`, only the rows that are done are looked at. All have
+    shape (n, d), or ValueError is raised; search with the new model's queries as they are.
     """
     old, new, mask = np.asarray(carried, float), np.asarray(embedded, float), np.asarray(done)
     if old.shape != new.shape or mask.shape != old.shape[:1] or mask.dtype != bool:
@@ -94,10 +87,9 @@ def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> M
 
 
 def most_retrieved(found: ArrayLike, n: int) -> Indices:
-    """Order n documents by how often past searches found them, the most frequent first.
+    """Order n documents by how often they are among the rows, of any shape, that a log found.
 
-    `found` holds the rows that a log of queries found, of any shape; documents never found come
-    last, in order.
+    The most frequent is first; those never found come last, in order.
     """
     return np.argsort(-np.bincount(np.ravel(np.asarray(found)), minlength=n), kind="stable")
 
@@ -108,18 +100,17 @@ class Recalibration:
 
     Thresholds ("no answer below 0.6") were set on scores of the old model with itself; those of
     aligned queries are lower. A monotone function changes no ranking of one query's results, but
-    brings the thresholds back to where they were. All there is to store are the knots, shape
-    (2, k): aligned scores, rising, over the native scores that they become.
+    brings the thresholds back to where they were.
     """
 
-    knots: Matrix
+    knots: Matrix  # shape (2, k): aligned scores, rising, over the native scores that they become
 
     @classmethod
     def fit(cls, aligned: ArrayLike, native: ArrayLike) -> Recalibration:
         """Fit by scikit-learn's isotonic regression, on pairs that the map has not seen.
 
-        Both sides, shape (k,), are scores of the same query and document, through the map and
-        without it: x·W·y′ and y·y′. ValueError if they are not equally many finite numbers.
+        Both, shape (k,), are scores of the same query and document, through the map and without
+        it: x·W·y′ and y·y′. ValueError if they are not equally many finite numbers.
         """
         from sklearn.isotonic import IsotonicRegression
 

@@ -1,16 +1,4 @@
-"""How much whitening two views ask for, by the theory of recognising one object in both.
-
-If both views of an object are jointly Gaussian, the log-likelihood ratio of "the same object"
-against "any two" is, up to terms of one side alone, a bilinear form that weighs the i-th canonical
-direction, with correlation ρ_i, by ρ_i/(1 − ρ_i²): probabilistic linear discriminant analysis
-(Ioffe, 2006, doi:10.1007/11744085_41). In coordinates of variance λ_i that is the weight
-ρ_i/(1 − ρ_i²)/λ_i. Whitening weighs them by λ_i^(−2β). So where ρ/(1 − ρ²) grows as λ^s, the theory
-asks for β = (1 − s)/2:
-
-- noise of one size in all directions makes ρ/(1 − ρ²) grow as λ at least, and β is 0 or below:
-  the turn is right;
-- noise that is everywhere the same share of the signal makes ρ constant, and β is ½: CCA is right.
-"""
+"""How much whitening two views ask for, by the theory of recognising one object in both."""
 
 from __future__ import annotations
 
@@ -23,8 +11,7 @@ from procrustes_lab.core.alignment import align
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import as_pairs
 
-LEAST = 0.05
-"""Correlation below which a direction says nothing that chance would not."""
+LEAST = 0.05  # correlation below which a direction says nothing that chance would not
 
 
 class Predicted(NamedTuple):
@@ -43,9 +30,17 @@ class Predicted(NamedTuple):
 def predicted_whitening(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Predicted:
     """Predict β from how the correlation of both views falls with the variance.
 
-    Turn and directions are fitted on seven tenths of the pairs, correlations read from the others.
-    s is the slope of log ρ/(1 − ρ²) on log λ, each direction weighed by the information
-    −½ log(1 − ρ²) that it gives. X and Y are as in `align`; the seed draws which pairs fit.
+    If both views of an object are jointly Gaussian, the log-likelihood ratio of "the same object"
+    against "any two" is, up to terms of one side alone, a bilinear form that weighs the i-th
+    canonical direction, of correlation ρ_i, by ρ_i/(1 − ρ_i²): probabilistic linear discriminant
+    analysis (Ioffe, 2006, doi:10.1007/11744085_41). In coordinates of variance λ_i that is the
+    weight ρ_i/(1 − ρ_i²)/λ_i; whitening's is λ_i^(−2β). So where ρ/(1 − ρ²) grows as λ^s, the
+    theory asks for β = (1 − s)/2. Noise of one size in all directions makes s at least 1, and the
+    turn is right; noise that is everywhere the same share of the signal makes it 0, and CCA is.
+
+    Turn and directions are fitted on seven tenths of the pairs, which the seed draws, correlations
+    read from the others. s is the slope of log ρ/(1 − ρ²) on log λ, each direction weighed by the
+    information −½ log(1 − ρ²) that it gives. X and Y are as in `align`.
     """
     x, y = as_pairs(X, Y)
     order = np.random.default_rng(seed).permutation(len(x))

@@ -14,8 +14,7 @@ from procrustes_lab.core.polar import checked_prior, polar
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_pairs
 
-SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Strengths λ that are tried, as shares of the largest singular value of the cross-moment."""
+SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the largest singular value of XᵀY: λ to try
 
 
 class Shrunk(NamedTuple):
@@ -77,7 +76,7 @@ def shrink(
         for share in strengths:
             W, _ = polar(cross + share * largest * toward)
             errors[share] += float(np.sum((source @ W - target) ** 2)) / len(x)
-    best = min(strengths, key=lambda share: errors[share]) if len(parts) > 1 else strengths[0]
+    best = min(strengths, key=lambda share: errors[share])  # of what is not known the first
     return Shrunk(align(whole, center=center, toward=(wanted, best)), best, errors)
 
 

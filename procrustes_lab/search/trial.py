@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings
 
 from .maps import indexed
-from .retrieval import BLOCK, largest, score_blocks, search
+from .retrieval import BLOCK, Indices, largest, score_blocks, search
 from .spectra import Fitted
 
-Indices = NDArray[np.int64]
-
-NEIGHBOURS = 10
-"""How many neighbours are looked for."""
-
-DRAWS = 1000
-"""How many samples an interval is read from."""
+NEIGHBOURS = 10  # that are looked for
 
 
 class Share(NamedTuple):
@@ -40,15 +34,18 @@ UNKNOWN = Share(np.nan, np.nan, np.nan)
 
 
 class Found(NamedTuple):
-    """What held-out vectors found: 1/rank of their own, and shares of ten neighbours."""
+    """What each held-out vector found: 1/rank of its own, and its share of ten neighbours."""
 
     own: Matrix
     neighbours: Matrix
 
-    def score(self, draws: Indices | None = None) -> Matrix:
-        """Geometric mean of both means, of all or of every draw of items."""
-        own, near = (v if draws is None else v[draws] for v in self)
-        return np.asarray(np.sqrt(own.mean(axis=-1) * near.mean(axis=-1)))
+    def score(self) -> Matrix:
+        """Geometric mean of both means: of all items, or of every draw of them."""
+        return np.asarray(np.sqrt(self.own.mean(axis=-1) * self.neighbours.mean(axis=-1)))
+
+    def at(self, items: Indices | slice) -> Self:
+        """Return what some of them found."""
+        return type(self)(*(values[items] for values in self))
 
 
 class Trial:
@@ -98,10 +95,9 @@ def share_of(values: Matrix, draws: Indices, whole: Matrix | None = None) -> Sha
     if whole is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             parts, value = parts / whole[draws].mean(axis=1), value / whole.mean()
-    return Share(float(value), *ends(parts))
+    return with_interval(value, parts)
 
 
-def ends(means: Matrix) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % quantiles."""
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+def with_interval(value: Matrix, samples: Matrix) -> Share:
+    """Return a value between the 2.5 % and 97.5 % quantiles of samples of it."""
+    return Share(float(value), *map(float, np.quantile(samples, [0.025, 0.975])))
