@@ -76,7 +76,7 @@ def run(notebooks: tuple[str, ...], jobs: int | None, output: Path, parameters: 
 
     chosen = _find(notebooks)
     values = _parse(parameters, chosen)
-    results = runner.run(chosen, output, jobs=jobs or runner.default_jobs(), parameters=values)
+    results = runner.run(chosen, output, jobs=jobs, parameters=values)
     code = _report(results, f"partial copy in {output / 'notebooks'}")
     click.echo(f"\nLook at {output / 'index.html'}: the notebooks, and every claim.")
     return code
@@ -95,7 +95,7 @@ def refresh(notebooks: tuple[str, ...], jobs: int | None) -> int:
     chosen = _find(notebooks)
     if len({path.parent.resolve() for path in chosen}) > 1:
         raise click.UsageError("the notebooks are in several folders: refresh one at a time")
-    results = runner.refresh(chosen, Path("figures"), jobs=jobs or runner.default_jobs())
+    results = runner.refresh(chosen, Path("figures"), jobs=jobs)
     return _report(results, "left as it was")
 
 

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,11 @@ from ipykernel.kernelspec import get_kernel_dict
 from joblib import cpu_count
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from tqdm import tqdm
 
 from . import pages
@@ -44,38 +47,29 @@ METADATA = {
 """The metadata of every notebook of the project."""
 
 INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
-"""What shows matplotlib's figures in a notebook."""
-
-
-def default_jobs() -> int:
-    """Return how many notebooks to execute at a time: one for every core."""
-    return max(1, int(cpu_count()))
+"""What shows matplotlib's figures in a notebook; one set for scripts would show none."""
 
 
 def run(
     notebooks: Sequence[Path],
     output: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> list[Result]:
-    """Execute notebooks, `jobs` at a time, and write what came of it into a folder.
+    """Execute notebooks, of different names, and write what came of them into a folder.
+
+    That is `index.html`, `claims.json`, and the folders `notebooks` (as executed; of a failing one,
+    as far as it came), `html` and `figures`. Returns a result for each notebook, in the order
+    given; one that fails stops no other. The notebooks are left as they are: raises
+    FileExistsError if a copy would replace the notebook it is a copy of.
 
     Parameters
     ----------
-    notebooks : sequence of Path
-        Notebooks with different names. They are left as they are: raises FileExistsError if a copy
-        would replace the notebook it is a copy of.
-    output : Path
-        The folder to write into: `index.html`, `claims.json`, and the folders `notebooks` (as
-        executed; of a failing one, as far as it came), `html` and `figures`.
+    jobs : int, optional
+        How many to execute at a time: one for every core unless given.
     parameters : mapping
         Values for the notebooks' parameters; each notebook takes those that it has.
-
-    Returns
-    -------
-    list of Result
-        One for each notebook, in the order given. A notebook that fails stops no other.
     """
     for notebook in notebooks:
         copy = output / "notebooks" / notebook.name
@@ -83,29 +77,26 @@ def run(
             raise FileExistsError(
                 f"the executed copy would replace {notebook}: choose another output"
             )
-    with _staging(output) as staging:
-        results = _execute(notebooks, staging, jobs, parameters or {})
+    with _executed(notebooks, output, jobs, parameters or {}) as (staging, results):
         claims = [{"notebook": r.name, **c.as_json()} for r in results for c in r.claims]
-        (staging / "claims.json").write_text(
-            json.dumps(claims, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(claims, indent=1, ensure_ascii=False)
+        (staging / "claims.json").write_text(f"{text}\n", encoding="utf-8")
         index = pages.index(results, staging / "notebooks")
         (staging / "index.html").write_text(index, encoding="utf-8")
         _publish(staging, output)
     return results
 
 
-def refresh(notebooks: Sequence[Path], figures: Path, *, jobs: int = 1) -> list[Result]:
+def refresh(notebooks: Sequence[Path], figures: Path, *, jobs: int | None = None) -> list[Result]:
     """Execute the notebooks of one folder in place, and rewrite the figures in another.
 
-    A notebook that fails stays as it was. Returns what `run` does.
+    A notebook that fails stays as it was. Takes and returns what `run` does.
     """
     folder = notebooks[0].parent
-    with _staging(folder) as staging:
-        results = _execute(notebooks, staging, jobs, {})
+    with _executed(notebooks, folder, jobs, {}) as (staging, results):
         for result in results:
             if result.failure:
-                (staging / "notebooks" / f"{result.name}.ipynb").unlink(missing_ok=True)
+                (staging / "notebooks" / f"{result.name}.ipynb").unlink()
         _publish(staging / "notebooks", folder)
         _publish(staging / "figures", figures)
     return results
@@ -125,212 +116,149 @@ def parameter_names(notebook: Path) -> list[str]:
     return list(papermill.inspect_notebook(normalised(nbformat.read(notebook, as_version=4))))
 
 
-def _execute(
-    notebooks: Sequence[Path], staging: Path, jobs: int, parameters: Mapping[str, Any]
-) -> list[Result]:
-    """Execute `notebooks` into `staging`, `jobs` at a time, and leave no kernel running."""
-    for folder in ("notebooks", "figures", "html"):
-        (staging / folder).mkdir()
-    env = {
-        "PROCRUSTES_LAB_FIGURES": str(staging / "figures"),
-        "MPLBACKEND": INLINE_BACKEND,  # one set for scripts would show no figure
-    }
-    if jobs > 1:
-        threads = str(max(1, cpu_count() // jobs))
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            env[name] = os.environ.get(name, threads)
-    kernels: list[AsyncKernelManager] = []
+class _Kernel(AsyncKernelManager):
+    """A kernel of this interpreter, whatever other kernels the user has installed."""
 
-    class Kernel(AsyncKernelManager):
-        """A kernel of this interpreter, whatever other kernels the user has installed."""
-
-        def __init__(self, **kwargs: Any) -> None:
-            super().__init__(**kwargs)
-            kernels.append(self)
-
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            spec = get_kernel_dict(extra_arguments=["--log-level=CRITICAL"])
-            return KernelSpec(**spec, env=env)
-
-    progress = _Progress(notebooks)
-    pool = ThreadPoolExecutor(jobs)
-    futures: list[Future[Result]] = []
-    try:
-        for path in notebooks:
-            futures.append(pool.submit(_execute_one, path, staging, parameters, Kernel, progress))
-        for future in as_completed(futures):
-            future.result()
-        return [future.result() for future in futures]
-    finally:
-        with _uninterrupted():
-            progress.close()  # of notebooks that are cut short nothing is said
-            pool.shutdown(wait=False, cancel_futures=True)
-            _end(kernels, futures)
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(**get_kernel_dict(extra_arguments=["--log-level=CRITICAL"]))
 
 
-def _execute_one(
-    notebook: Path,
-    staging: Path,
-    parameters: Mapping[str, Any],
-    kernel_class: type[AsyncKernelManager],
-    progress: _Progress,
-) -> Result:
-    own = {name: parameters[name] for name in parameter_names(notebook) if name in parameters}
-    target = staging / "notebooks" / notebook.name
-    cell_number = 0
+class _Client(NotebookClient):
+    """Executes a copy of a notebook, with those of the parameters that it has."""
 
-    def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
-        nonlocal cell_number
-        if _is_code(cell):
-            cell_number += 1
-            progress.cell(notebook.stem, cell_number)
-
-    start = time.perf_counter()
-    failure = None
-    try:
-        papermill.execute_notebook(
-            _unformatted(notebook),
-            _unformatted(target),
-            own,
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            resources={"metadata": {"path": str(notebook.resolve().parent)}},
-            kernel_manager_class=kernel_class,
-            on_cell_start=on_cell_start,
+    def __init__(self, path: Path, parameters: Mapping[str, Any]) -> None:
+        notebook = load_notebook_node(str(path))
+        own = {name: parameters[name] for name in parameter_names(path) if name in parameters}
+        if own:
+            notebook = parameterize_notebook(
+                notebook, own, kernel_name="python3", language="python"
+            )
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        for cell in code:
+            cell.update(execution_count=None, outputs=[])
+        super().__init__(
+            notebook,
+            kernel_manager_class=_Kernel,
+            resources={"metadata": {"path": str(path.resolve().parent)}},
             coalesce_streams=True,
+            raise_on_iopub_timeout=True,
             record_timing=False,
         )
-    except PapermillExecutionError as error:
-        failure = f"cell {cell_number}: {_one_line(error.ename, error.evalue)}"
-    except Exception as error:  # a kernel that dies, for one: the other notebooks still run
-        failure = f"cell {cell_number}: {_one_line(type(error).__name__, error)}"
-    seconds = time.perf_counter() - start
-    progress.end(notebook.stem, seconds, failure)
+        self.path = path
+        self.total = sum(bool(cell.source.strip()) for cell in code)
 
-    claims: tuple[Claim, ...] = ()
-    if target.exists():
-        executed = normalised(nbformat.read(target, as_version=4))
+    def result(self, environment: Mapping[str, str], staging: Path) -> Result:
+        """Execute the notebook, and write it and its page as far as it came."""
+        start = time.perf_counter()
+        failure = None
+        try:
+            self.execute(env=environment)
+        except Exception as error:  # a kernel that dies, for one: the other notebooks still run
+            name, message = type(error).__name__, str(error)
+            if isinstance(error, CellExecutionError):
+                name, message = error.ename, error.evalue
+            line = ": ".join([name, *message.strip().splitlines()[:1]])
+            failure = f"cell {self.code_cells_executed}: {line}"
+        seconds = time.perf_counter() - start
+
+        executed = normalised(self.nb)
+        target = staging / "notebooks" / self.path.name
         nbformat.write(executed, target)
         pages.write_page(target, staging / "html")
-        claims = _claims(executed)
-        failure = failure or _shortfall(executed, claims)
-    return Result(notebook.stem, seconds, claims, failure)
+        outputs = (output for cell in executed.cells for output in cell.get("outputs", []))
+        shown = (output.get("data", {}).get(CLAIM_MIME) for output in outputs)
+        claims = tuple(Claim.from_json(data) for data in shown if data is not None)
+        wrong = [f"{claim.id} does not hold" for claim in claims if not claim.holds]
+        uses = Counter(claim.id for claim in claims)
+        wrong += [f"the id {id!r} is used twice" for id, count in uses.items() if count > 1]
+        if wrong and failure is None:
+            failure = f"its claims: {wrong[0]}"
+        return Result(self.path.stem, seconds, claims, failure)
 
 
-def _unformatted(path: Path) -> str:
-    """Return a path that stays itself when papermill formats it."""
-    return str(path).replace("{", "{{").replace("}", "}}")
+@contextmanager
+def _executed(
+    notebooks: Sequence[Path], folder: Path, jobs: int | None, parameters: Mapping[str, Any]
+) -> Iterator[tuple[Path, list[Result]]]:
+    """Execute notebooks into a new folder inside `folder`, which the block publishes.
+
+    After that, or whatever cuts it short, the new folder is gone and no kernel is running.
+    """
+    jobs = min(jobs or cpu_count(), len(notebooks))
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".procrustes-lab-", dir=folder)).resolve()
+    pool = ThreadPoolExecutor(jobs)
+    futures: dict[Future[Result], _Client] = {}
+    try:
+        for name in ("notebooks", "figures", "html"):
+            (staging / name).mkdir()
+        threads = str(max(1, cpu_count() // jobs))
+        environment = {
+            **dict.fromkeys(
+                ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads
+            ),
+            **os.environ,
+            "MPLBACKEND": INLINE_BACKEND,
+            "PROCRUSTES_LAB_FIGURES": str(staging / "figures"),
+        }
+        for client in [_Client(path, parameters) for path in notebooks]:
+            futures[pool.submit(client.result, environment, staging)] = client
+        _follow(futures)
+        yield staging, [future.result() for future in futures]
+    finally:
+        with _uninterrupted():
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in futures):  # cut short
+                for client in futures.values():
+                    process = client.km and getattr(client.km.provisioner, "process", None)
+                    if process and process.poll() is None:
+                        os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started
+                time.sleep(0.05)
+            shutil.rmtree(staging)
 
 
-def _one_line(name: str, message: object) -> str:
-    first, *_ = [*str(message).strip().splitlines(), ""]
-    return f"{name}: {first}" if first else name
-
-
-def _claims(notebook: NotebookNode) -> tuple[Claim, ...]:
-    """Return the claims found in a notebook's outputs, in order."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    found = [output.get("data", {}).get(CLAIM_MIME) for output in outputs]
-    return tuple(Claim.from_json(data) for data in found if data is not None)
-
-
-def _shortfall(notebook: NotebookNode, claims: Sequence[Claim]) -> str | None:
-    """Return what is wrong with a notebook that raised nothing, in one line."""
-    for number, cell in enumerate(filter(_is_code, notebook.cells), start=1):
-        if cell.execution_count is None:
-            return f"cell {number}: it was not executed, as an earlier one ended the notebook"
-    for claim in claims:
-        if not claim.holds:
-            return f"its claims: {claim.id} does not hold"
-    twice = [id for id, uses in Counter(claim.id for claim in claims).items() if uses > 1]
-    return f"its claims: the id {twice[0]!r} is used twice" if twice else None
-
-
-def _end(kernels: list[AsyncKernelManager], futures: list[Future[Result]]) -> None:
-    """Wait for the notebooks still under way, killing each kernel: none after a full run."""
-    while not all(future.done() for future in futures):
-        for kernel in list(kernels):
-            process = getattr(kernel.provisioner, "process", None)
-            if process is not None and process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # with whatever the kernel has started
-        time.sleep(0.05)
+def _follow(futures: Mapping[Future[Result], _Client]) -> None:
+    """Wait for notebooks, with a line that moves, or off a terminal a line for each at its end."""
+    with tqdm(
+        total=sum(client.total for client in futures.values()),
+        disable=not sys.stderr.isatty(),
+        bar_format="{percentage:3.0f}% |{bar:20}| {elapsed}  {desc}",
+        dynamic_ncols=True,
+        leave=False,
+    ) as bar:
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            for result in (future.result() for future in done):
+                if bar.disable:
+                    outcome = f"{result.name} {'failed' if result.failure else 'done'}"
+                    print(f"{outcome} in {result.seconds:.0f} s", file=sys.stderr, flush=True)
+            bar.n = sum(client.code_cells_executed for client in futures.values())
+            under_way = [client for future, client in futures.items() if future.running()]
+            bar.set_description_str(
+                ", ".join(
+                    f"{c.path.stem} cell {c.code_cells_executed}/{c.total}" for c in under_way
+                )
+            )
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ignore Ctrl-C while something short must be done whole."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are delivered to the main thread alone
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ignore Ctrl-C, which the main thread alone gets, while something short must be done whole."""
+    main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        if main:
+            signal.signal(signal.SIGINT, previous)
 
 
-@contextmanager
-def _staging(output: Path) -> Iterator[Path]:
-    """Make a folder inside `output`, on the same file system, and remove it afterwards."""
-    output.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".procrustes-lab-", dir=output)).resolve()
-    try:
-        yield staging
-    finally:
-        with _uninterrupted():
-            shutil.rmtree(staging)
-
-
+@_uninterrupted()
 def _publish(source: Path, target: Path) -> None:
     """Move every file below `source` to the same place below `target`."""
-    with _uninterrupted():
-        for path in filter(Path.is_file, sorted(source.rglob("*"))):
-            destination = target / path.relative_to(source)
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, destination)
-
-
-class _Progress:
-    """A line that moves on a terminal; anywhere else a line for each notebook that has ended."""
-
-    def __init__(self, notebooks: Sequence[Path]) -> None:
-        self._lock = threading.Lock()
-        read = {path.stem: nbformat.read(path, as_version=4) for path in notebooks}
-        self._cells = {name: sum(map(_is_code, book.cells)) for name, book in read.items()}
-        self._running: dict[str, str] = {}
-        self._closed = False
-        self._bar = tqdm(
-            total=sum(self._cells.values()),
-            disable=not sys.stderr.isatty(),
-            bar_format="{percentage:3.0f}% |{bar:20}| {elapsed}  {desc}",
-            dynamic_ncols=True,
-            leave=False,
-        )
-
-    def cell(self, name: str, number: int) -> None:
-        """Say that a notebook starts its code cell of this number."""
-        with self._lock:
-            self._running[name] = f"{name} cell {number}/{max(number, self._cells[name])}"
-            self._bar.update(1)
-            self._bar.set_description_str(", ".join(self._running.values()))
-
-    def end(self, name: str, seconds: float, failure: str | None) -> None:
-        """Say that a notebook has ended."""
-        with self._lock:
-            self._running.pop(name, None)
-            if self._bar.disable and not self._closed:
-                outcome = "failed" if failure else "done"
-                print(f"{name} {outcome} in {seconds:.0f} s", file=sys.stderr, flush=True)
-            self._bar.set_description_str(", ".join(self._running.values()))
-
-    def close(self) -> None:
-        """Remove the bar, and say no more."""
-        with self._lock:
-            self._closed = True
-            self._bar.close()
-
-
-def _is_code(cell: NotebookNode) -> bool:
-    return cell.cell_type == "code" and bool(cell.source.strip())
+    for path in filter(Path.is_file, sorted(source.rglob("*"))):
+        destination = target / path.relative_to(source)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(destination)

@@ -45,7 +45,7 @@ def command(monkeypatch, *arguments):
 
 def test_run_takes_every_notebook_of_the_folder(lab, calls, monkeypatch, capsys):
     assert command(monkeypatch, "run") == 0
-    assert calls == [(["00_first", "01_second"], "build", runner.default_jobs(), {})]
+    assert calls == [(["00_first", "01_second"], "build", None, {})]
     assert capsys.readouterr().out == (
         "\n"
         "notebook   seconds  claims held / checked\n"
