@@ -1,20 +1,17 @@
-"""Claims: checked statements, shown where they are made and collected into one ledger.
+"""Claims: checked statements, kept in one ledger and shown where they are made.
 
-A claim is an id, a sentence, the observed value, and the value it is held against. Showing a
-claim puts it into the notebook's own outputs under the MIME type `CLAIM_MIME`, which is where
-whoever runs the notebook reads it from.
+Whoever runs the notebook reads them from its own outputs, under the MIME type `CLAIM_MIME`.
 """
 
 from __future__ import annotations
 
-import html
 import math
 import numbers
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, overload
+from html import escape
+from typing import Any
 
 CLAIM_MIME = "application/vnd.procrustes-lab.claim+json"
 
@@ -62,10 +59,12 @@ class Claim:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Claim:
         """Return the claim that `as_json` wrote."""
-        numbers = ("tolerance", "margin", "observed", "bound")
-        strings = ("inf", "-inf", "nan")
-        infinite = {name: float(data[name]) for name in numbers if data[name] in strings}
-        return cls(**{**data, **infinite})
+        floats = {
+            name: float(data[name])
+            for name in ("observed", "bound", "tolerance", "margin")
+            if data[name] in ("inf", "-inf", "nan")
+        }
+        return cls(**{**data, **floats})
 
     def __str__(self) -> str:
         return f"{_MARK[self.holds]} {self.id}  {self.sentence}: {self.comparison}"
@@ -73,8 +72,8 @@ class Claim:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         line = (
             f'<span style="color:{_COLOUR[self.holds]}">{_MARK[self.holds]}</span> '
-            f"<b>{html.escape(self.id)}</b>&ensp;{html.escape(self.sentence)}: "
-            f'<span style="white-space:nowrap">{html.escape(self.comparison)}</span>'
+            f"<b>{escape(self.id)}</b>&ensp;{escape(self.sentence)}: "
+            f'<span style="white-space:nowrap">{escape(self.comparison)}</span>'
         )
         return {"text/plain": str(self), "text/html": line, CLAIM_MIME: self.as_json()}
 
@@ -94,11 +93,18 @@ class ClaimsTable:
         return "\n".join([*map(str, self.claims), self.summary])
 
     def _repr_html_(self) -> str:
+        left = "style='text-align:left'"
+        rows = [
+            f'<tr><td style="color:{_COLOUR[claim.holds]}">{_MARK[claim.holds]}</td>'
+            f"<td {left}>{escape(claim.id)}</td><td {left}>{escape(claim.sentence)}</td>"
+            f"<td {left}>{escape(claim.comparison)}</td>"
+            f"<td>{'' if claim.margin is None else _shown(claim.margin)}</td></tr>"
+            for claim in self.claims
+        ]
         return (
-            "<table><thead><tr><th></th><th>id</th><th style='text-align:left'>claim</th>"
-            "<th style='text-align:left'>observed and bound</th><th>margin</th></tr></thead><tbody>"
-            + "".join(map(_row, self.claims))
-            + f"</tbody></table><p>{self.summary}.</p>"
+            f"<table><thead><tr><th></th><th>id</th><th {left}>claim</th>"
+            f"<th {left}>observed and bound</th><th>margin</th></tr></thead>"
+            f"<tbody>{''.join(rows)}</tbody></table><p>{self.summary}.</p>"
         )
 
 
@@ -118,7 +124,7 @@ class Result:
     @property
     def held(self) -> int:
         """The number of claims that held."""
-        return [claim.holds for claim in self.claims].count(True)
+        return sum(claim.holds for claim in self.claims)
 
 
 def claim(
@@ -133,32 +139,22 @@ def claim(
 ) -> None:
     """Check that `observed` is at most, at least, or equal to a value; show it, and keep it.
 
-    Values are numbers, truth values or SymPy expressions. An expression that is a number is
-    compared as one; any other is compared exactly, as it is written, so simplify it first. The
-    decision uses the values as given. What is shown is rounded to four significant digits, and
-    an observed value and the margin also to twelve decimals, so that the rounding noise in which
-    machines differ does not show. NaN satisfies nothing.
+    The id is short and unique in the notebook, such as `T2-lower`; the sentence says what is
+    claimed in words, without the numbers. Values are numbers, truth values or SymPy expressions. An
+    expression that is a number is compared as one; any other is compared exactly, as it is written,
+    so simplify it first. How far beyond the bound, or from the value that it must equal, is still
+    accepted is the tolerance. The decision uses the values as given, and NaN satisfies nothing.
+    What is shown is rounded to four significant digits, and an observed value and the margin also
+    to twelve decimals, so that the rounding noise in which machines differ does not show.
 
     Raises ClaimError if the claim does not hold; it is shown first. Raises TypeError if not exactly
     one relation is given, or a value cannot be compared, and ValueError if the tolerance is not a
     number of at least zero, or the id was already used: not by the same cell, which may run again.
-
-    Parameters
-    ----------
-    id, sentence : str
-        A short name, unique in the notebook, such as `T2-lower`; and what is claimed, in words,
-        without the numbers.
-    observed : number, bool or SymPy expression
-        The value found.
-    at_most, at_least, equals : number, bool or SymPy expression
-        The value it is held against: exactly one of the three.
-    tolerance : float
-        How far beyond the bound (or from the value it must equal) is still accepted.
     """
-    given = {"at_most": at_most, "at_least": at_least, "equals": equals}
-    relations = [name for name, bound in given.items() if bound is not None]
-    if len(relations) != 1:
-        found = " and ".join(relations) or "none of them"
+    relations = {"at_most": at_most, "at_least": at_least, "equals": equals}
+    given = {name: bound for name, bound in relations.items() if bound is not None}
+    if len(given) != 1:
+        found = " and ".join(given) or "none of them"
         raise TypeError(
             f"claim {id!r} has {found}: give exactly one of at_most, at_least and equals"
         )
@@ -168,16 +164,17 @@ def claim(
     if id in _ledger and _ledger[id][1] == execution:
         raise ValueError(f"claim {id!r} was already checked: give every claim an id of its own")
 
-    relation = relations[0]
-    value = _plain(observed, id, "observed")
-    bound = _plain(given[relation], id, relation)
+    [(relation, against)] = given.items()
+    value, bound = _plain(observed, id, "observed"), _plain(against, id, relation)
     margin = _margin(id, relation, value, bound, float(tolerance))
     holds = value == bound if margin is None else margin >= 0
     seen, limit = _rounded(value, decimals=12), _rounded(bound)
-    margin = None if margin is None else _rounded(margin, decimals=12)
+    margin = None if margin is None else float(_rounded(margin, decimals=12))
     checked = Claim(id, sentence, seen, relation, limit, float(tolerance), holds, margin)
     _ledger[id] = (checked, execution)
-    _show(checked)
+    from IPython.display import display  # outside of IPython it prints
+
+    display(checked)
     if not holds:
         raise ClaimError(f"{id} does not hold: {sentence}: {checked.comparison}")
 
@@ -223,10 +220,6 @@ def _margin(
     return tolerance + (bound - observed if relation == "at_most" else observed - bound)
 
 
-@overload
-def _rounded(value: float, decimals: int | None = None) -> float: ...
-@overload
-def _rounded(value: Value, decimals: int | None = None) -> Value: ...
 def _rounded(value: Value, decimals: int | None = None) -> Value:
     """Round a float to four significant digits, and further to `decimals`; the rest is exact."""
     if not isinstance(value, float):
@@ -239,31 +232,8 @@ def _shown(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _row(claim: Claim) -> str:
-    cells = [claim.id, claim.sentence, claim.comparison]
-    margin = "" if claim.margin is None else _shown(claim.margin)
-    return (
-        f'<tr><td style="color:{_COLOUR[claim.holds]}">{_MARK[claim.holds]}</td>'
-        + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in cells)
-        + f"<td>{html.escape(margin)}</td></tr>"
-    )
-
-
-def _show(shown: Claim) -> None:
-    """Display the claim in a notebook, print it anywhere else."""
-    if _execution_count() is None:
-        print(shown)
-        return
-    from IPython.display import display
-
-    display(shown)
-
-
 def _execution_count() -> int | None:
     """Return the number of the running notebook cell; None outside IPython."""
-    if "IPython" not in sys.modules:
-        return None
     from IPython import get_ipython
 
-    shell = get_ipython()
-    return None if shell is None else shell.execution_count
+    return getattr(get_ipython(), "execution_count", None)

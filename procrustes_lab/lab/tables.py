@@ -22,34 +22,28 @@ class Table:
 
     def __str__(self) -> str:
         rule = ["---:" if right else "---" for right in self.numeric]
-        body = [
-            [f"**{cell}**" if (i, j) in self.bold else cell for j, cell in enumerate(row)]
-            for i, row in enumerate(self.rows)
-        ]
-        lines = ["| " + " | ".join(_piped(row)) + " |" for row in (self.columns, rule, *body)]
-        return "\n".join([*([self.caption, ""] if self.caption else []), *lines])
+        lines = [self.columns, rule, *self._marked(self.rows, "**", "**")]
+        piped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+        caption = [self.caption, ""] if self.caption else []
+        return "\n".join([*caption, *(f"| {' | '.join(line)} |" for line in piped)])
 
-    def __repr__(self) -> str:
-        return str(self)
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        side = [f"text-align:{'right' if right else 'left'}" for right in self.numeric]
-        head = "".join(
-            f'<th style="{s}">{escape(c)}</th>' for c, s in zip(self.columns, side, strict=True)
-        )
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f'<td style="{s};white-space:{"nowrap" if right else "normal"}">'
-                + (f"<b>{escape(cell)}</b>" if (i, j) in self.bold else escape(cell))
-                + "</td>"
-                for j, (cell, s, right) in enumerate(zip(row, side, self.numeric, strict=True))
-            )
-            + "</tr>"
-            for i, row in enumerate(self.rows)
-        )
+        sides = [f"text-align:{'right' if right else 'left'}" for right in self.numeric]
+        wraps = [f"white-space:{'nowrap' if right else 'normal'}" for right in self.numeric]
+        styles = [";".join(style) for style in zip(sides, wraps, strict=True)]
+        escaped = [[escape(cell) for cell in row] for row in self.rows]
+        head = _html_row("th", sides, map(escape, self.columns))
+        body = "".join(_html_row("td", styles, row) for row in self._marked(escaped, "<b>", "</b>"))
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"
+
+    def _marked(self, rows: Sequence[Sequence[str]], before: str, after: str) -> list[list[str]]:
+        marked = [list(row) for row in rows]
+        for i, j in self.bold:
+            marked[i][j] = before + marked[i][j] + after
+        return marked
 
 
 def table(
@@ -81,24 +75,23 @@ def table(
         if len(row) != len(columns):
             raise ValueError(f"row {number} has {len(row)} cells; expected {len(columns)}")
     places = [digits if isinstance(digits, int) else digits.get(column, 3) for column in columns]
-    shown = tuple(
-        tuple(_shown(cell, d) for cell, d in zip(row, places, strict=True)) for row in cells
-    )
-    numeric = tuple(
-        bool(cells) and all(not isinstance(row[j], str) for row in cells)
-        for j in range(len(columns))
-    )
+    shown = tuple(tuple(map(_shown, row, places)) for row in cells)
+    text = {j for row in cells for j, cell in enumerate(row) if isinstance(cell, str)}
+    numeric = tuple(bool(cells) and j not in text for j in range(len(columns)))
     bold = set()
     for column, choose in (best or {}).items():
         j = columns.index(column)
-        values = {i: _value(row[j]) for i, row in enumerate(cells) if row[j] is not None}
+        given = {i: row[j] for i, row in enumerate(cells) if row[j] is not None}
+        values = {i: float(v[0] if isinstance(v, tuple) else v) for i, v in given.items()}
         wanted = _shown(choose(values.values()), places[j])
         bold |= {(i, j) for i, value in values.items() if _shown(value, places[j]) == wanted}
     return Table(tuple(columns), shown, numeric, frozenset(bold), caption)
 
 
-def _value(cell: Any) -> float:
-    return float(cell[0] if isinstance(cell, tuple) else cell)
+def _html_row(tag: str, styles: Iterable[str], cells: Iterable[str]) -> str:
+    styled = zip(styles, cells, strict=True)
+    row = "".join(f'<{tag} style="{style}">{cell}</{tag}>' for style, cell in styled)
+    return f"<tr>{row}</tr>"
 
 
 def _shown(cell: Any, digits: int) -> str:
@@ -115,7 +108,3 @@ def _shown(cell: Any, digits: int) -> str:
         return f"{cell:,}".replace("-", "−")
     text = f"{float(cell):,.{digits}f}"
     return text.removeprefix("-") if not text.strip("-0.,") else text.replace("-", "−")
-
-
-def _piped(cells: Iterable[str]) -> list[str]:
-    return [cell.replace("|", "\\|") for cell in cells]

@@ -112,7 +112,6 @@ def test_an_id_is_used_once_but_a_cell_may_run_again(monkeypatch):
         claim("T", "another", 1, equals=1)
 
     monkeypatch.setattr(claims, "_execution_count", lambda: 7)
-    monkeypatch.setattr(claims, "_show", lambda _: None)
     claim("T", "the same cell, changed", 2, equals=2)
     assert [one.sentence for one in claims_table().claims] == ["the same cell, changed"]
 
