@@ -6,30 +6,24 @@ import base64
 import logging
 import re
 from collections.abc import Sequence
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
-from string import Template
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any
 
 import nbformat
-from jinja2 import pass_context
+from jinja2 import Environment, pass_context
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-if TYPE_CHECKING:
-    from .claims import Claim, Result
+from .claims import Result
 
 logging.getLogger("procrustes_lab.nbconvert").setLevel(logging.ERROR)  # pictures without a text
 
 
 def heading(notebook: NotebookNode) -> tuple[str, str]:
-    """Return a notebook's title, and the sentence that says what one takes away from it.
-
-    The first cell is ``# Title`` and a paragraph, whose first sentence it is.
-    """
+    """Return the title of a notebook's first cell, and the first sentence of its paragraph."""
     title, _, rest = notebook.cells[0].source.partition("\n")
     paragraph = rest.strip().partition("\n\n")[0].replace("\n", " ")
     paragraph = re.sub(r"^\*\*[^*]*\*\*\s*", "", paragraph)
@@ -80,7 +74,6 @@ class PageExporter(HTMLExporter):
     def default_filters(self) -> Any:
         """Yield nbconvert's filters, and ours for formulas that a cell has put out."""
         yield from super().default_filters()  # type: ignore[no-untyped-call]
-        yield "markdown2html", self.markdown2html
         yield "latex2html", lambda source: _formula(source.strip(" $\n"), "block")
         yield "breadth", breadth
 
@@ -93,46 +86,22 @@ def write_page(path: Path, folder: Path) -> None:
     (folder / f"{path.stem}.html").write_text(page, encoding="utf-8")
 
 
-def index(results: Sequence[Result], notebooks: Path) -> str:
-    """Return the page that links the notebooks of a folder, and lists every claim."""
-    claims = [(result.name, claim) for result in results for claim in result.claims]
-    held = sum(result.held for result in results)
-    failed = sum(result.failure is not None for result in results)
-    return Template(_beside("index.html")).substitute(
-        held=held,
-        checked=len(claims),
-        state="fails" if failed or held < len(claims) else "holds",
-        notebooks="".join(_notebook_row(result, notebooks) for result in results),
-        claims="".join(_claim_row(name, claim) for name, claim in claims),
+def index(results: Sequence[Result], notebooks: Sequence[Path]) -> str:
+    """Return the page that links notebooks, as executed, and lists every claim."""
+    markdown = MarkdownWithMath(renderer=_MathMl(escape=True))
+    rows = []
+    for result, path in zip(results, notebooks, strict=True):
+        title, takeaway = heading(nbformat.read(path, as_version=4))
+        words = markdown.render(takeaway).strip().removeprefix("<p>").removesuffix("</p>")
+        rows.append((result, title, words))
+    page = Environment(autoescape=True, trim_blocks=True).from_string(_beside("index.html.j2"))
+    return page.render(
+        notebooks=rows,
+        claims=[(result.name, claim) for result in results for claim in result.claims],
+        held=sum(result.held for result in results),
+        failed=any(result.failure for result in results),
     )
 
 
 def _beside(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _notebook_row(result: Result, notebooks: Path) -> str:
-    path = notebooks / f"{result.name}.ipynb"
-    title, takeaway = result.name, ""
-    if path.exists():
-        title, takeaway = heading(nbformat.read(path, as_version=4))
-    failure = f'<br><span class="fails">{escape(result.failure)}</span>' if result.failure else ""
-    renderer = MarkdownWithMath(renderer=_MathMl(escape=True))
-    words = renderer.render(takeaway).strip().removeprefix("<p>").removesuffix("</p>")
-    return (
-        f'<tr><td><a href="html/{quote(result.name)}.html">{escape(title)}</a>'
-        f'<br><span class="quiet">{words}</span>{failure}</td>'
-        f'<td class="number">{result.seconds:.1f}</td>'
-        f'<td class="number">{result.held} of {len(result.claims)}</td></tr>\n'
-    )
-
-
-def _claim_row(name: str, claim: Claim) -> str:
-    mark, state = ("✓", "holds") if claim.holds else ("✗", "fails")
-    margin = "" if claim.margin is None else f"{claim.margin:.4g}"
-    return (
-        f'<tr><td class="{state}">{mark}</td><td>{escape(claim.id)}</td>'
-        f"<td>{escape(claim.sentence)}</td><td>{escape(claim.comparison)}</td>"
-        f'<td class="number">{margin}</td>'
-        f'<td><a href="html/{quote(name)}.html">{escape(name)}</a></td></tr>\n'
-    )

@@ -81,7 +81,7 @@ def run(
         claims = [{"notebook": r.name, **c.as_json()} for r in results for c in r.claims]
         text = json.dumps(claims, indent=1, ensure_ascii=False)
         (staging / "claims.json").write_text(f"{text}\n", encoding="utf-8")
-        index = pages.index(results, staging / "notebooks")
+        index = pages.index(results, [staging / "notebooks" / path.name for path in notebooks])
         (staging / "index.html").write_text(index, encoding="utf-8")
         _publish(staging, output)
     return results
@@ -94,9 +94,9 @@ def refresh(notebooks: Sequence[Path], figures: Path, *, jobs: int | None = None
     """
     folder = notebooks[0].parent
     with _executed(notebooks, folder, jobs, {}) as (staging, results):
-        for result in results:
+        for path, result in zip(notebooks, results, strict=True):
             if result.failure:
-                (staging / "notebooks" / f"{result.name}.ipynb").unlink()
+                (staging / "notebooks" / path.name).unlink()
         _publish(staging / "notebooks", folder)
         _publish(staging / "figures", figures)
     return results
