@@ -15,8 +15,7 @@ from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.polar import svd
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.files.pairs import Pairs
-from procrustes_lab.search.beyond import unit_rows
-from procrustes_lab.search.maps import MAPS
+from procrustes_lab.search.maps import MAPS, unit_rows
 from procrustes_lab.search.retrieval import Indices
 from procrustes_lab.search.spectra import Fitted, Spectra
 

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import eigsh
 
 from procrustes_lab.core.polar import polar
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.search.beyond import unit_rows
+from procrustes_lab.search.maps import unit_rows
 
 from .pairing import Indices, Pairing, Side
 

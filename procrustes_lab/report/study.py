@@ -15,7 +15,7 @@ from procrustes_lab.core.learning import empirical_bernstein
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.files.columns import wanted_of
 from procrustes_lab.files.pairs import Pairs
-from procrustes_lab.search.beyond import unit_rows
+from procrustes_lab.search.maps import unit_rows
 from procrustes_lab.search.retrieval import Indices, ranks
 from procrustes_lab.search.trial import Trial
 

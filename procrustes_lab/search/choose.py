@@ -14,7 +14,7 @@ from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_embeddings, as_pairs, reject_nonfinite
 
 from .maps import DEFAULT, MAPS, Mapper, indexed
-from .retrieval import Indices, ndcg, search
+from .retrieval import Indices, Rows, ndcg, search
 from .spectra import Fitted, Spectra
 from .trial import NEIGHBOURS, UNKNOWN, Found, Share, Trial, share_of, shared, with_interval
 
@@ -26,16 +26,8 @@ FEWEST = 10  # pairs below which nothing is held out, and the first map is taken
 DRAWS = 1000  # samples that an interval is read from
 
 Judgements = Sequence[Mapping[int, int]]
-Exam = tuple[Indices | slice, list[Callable[[Fitted], Found]]]  # pairs to fit on, and the judges
-Exams = tuple[list[Exam], Found]  # and what grades: the most it could find, today's neighbours
-
-
-class Labelled(Found):
-    """What each query found: nDCG@10, and its share of ten neighbours."""
-
-    def score(self) -> Matrix:
-        """Mean of the former: of all queries, or of every draw of them."""
-        return np.asarray(self.own.mean(axis=-1))
+Exam = tuple[Rows, list[Callable[[Fitted], Found]]]  # pairs to fit on, and what judges the fits
+Exams = tuple[list[Exam], Found, Callable[[Found], Matrix]]  # what there was before, and the score
 
 
 class Row(NamedTuple):
@@ -175,11 +167,11 @@ def choose(
         raise TypeError("queries and judgements go together; only one of them was given")
     rng = np.random.default_rng(seed)
     if queries is not None and judgements is not None:
-        exams, whole = _by_labels(x, y, *_checked(queries, judgements, x, y, rng))
-        asked, graded_on = "queries", f"{len(whole.own):,} other queries"
+        exams, before, score = _by_labels(x, y, *_checked(queries, judgements, x, y, rng))
+        asked, graded_on = "queries", f"{len(before.own):,} other queries"
     elif len(x) >= FEWEST:
-        exams, whole = _by_pairs(x, y, rng)
-        asked, graded_on = "held-out pairs", f"{len(whole.own):,} other pairs"
+        exams, before, score = _by_pairs(x, y, rng)
+        asked, graded_on = "held-out pairs", f"{len(before.own):,} other pairs"
     else:
         name, fit = next(iter(fits.items()))
         basis = f"the first of the maps, as of fewer than {FEWEST} pairs none can be held out"
@@ -192,23 +184,22 @@ def choose(
         for name, fit in fits.items():
             one = fit(pairs)
             found[name] += [judge(one) for judge in judges]
-    n = len(whole.own)
+    n = len(before.own)
     draws = rng.integers(0, n, (DRAWS, n))
     table, grades = [], {}
     for name, parts in found.items():
-        every = type(parts[0])(*map(np.concatenate, zip(*parts, strict=True)))
-        judged, grade = every.at(slice(-n)), every.at(slice(-n, None))
-        score = with_interval(grade.score(), grade.at(draws).score())
-        table.append(Row(name, float(judged.score()), *score, graded_on))
-        grades[name] = grade
+        every = Found(*map(np.concatenate, zip(*parts, strict=True)))
+        judged, grades[name] = every.at(slice(-n)), every.at(slice(-n, None))
+        graded = with_interval(score(grades[name]), score(grades[name].at(draws)))
+        table.append(Row(name, float(score(judged)), *graded, graded_on))
     table.sort(key=lambda row: -row.chosen_on)
     best = table[0].name
     return Choice(
         best,
         fits[best](x, y),
-        share_of(grades[best].own, draws, whole.own),
+        share_of(grades[best].own, draws, before.own),
         share_of(grades[best].neighbours, draws),
-        share_of(whole.neighbours, draws),
+        share_of(before.neighbours, draws),
         tuple(table),
         len(x),
         f"chosen on {len(judged.own):,} {asked}, graded on {graded_on}",
@@ -227,12 +218,12 @@ def _by_pairs(x: Embeddings, y: Embeddings, rng: np.random.Generator) -> Exams:
     grading = trial(graded, rest)
     if len(rest) >= HELD_OUT:
         held_out, fitted = np.split(rest, [len(graded)])
-        return [(fitted, [trial(held_out, fitted).run, grading.run])], grading.by_target()
-    exams: list[Exam] = []
-    for held_out in np.array_split(rest, FOLDS):
-        fitted = np.setdiff1d(rest, held_out)
-        exams.append((fitted, [trial(held_out, fitted).run]))
-    return [*exams, (rest, [grading.run])], grading.by_target()
+        exams: list[Exam] = [(fitted, [trial(held_out, fitted).run, grading.run])]
+    else:
+        parts = [(part, np.setdiff1d(rest, part)) for part in np.array_split(rest, FOLDS)]
+        exams = [(fitted, [trial(held_out, fitted).run]) for held_out, fitted in parts]
+        exams.append((rest, [grading.run]))
+    return exams, grading.by_target(), Found.score
 
 
 def _by_labels(
@@ -244,13 +235,14 @@ def _by_labels(
 
     def found(queries: ArrayLike, documents: ArrayLike) -> Found:
         rows, _ = search(queries, documents, k)
-        return Labelled(ndcg(rows, judgements), shared(rows, near))
+        return Found(ndcg(rows, judgements), shared(rows, near))
 
     def run(fitted: Fitted) -> Found:
         return found(fitted.query(new), indexed(fitted, index))
 
-    whole = Found(ndcg(near, judgements), found(old, index).neighbours)
-    return [(slice(None), [run])], whole.at(slice(len(new) // 2, None))
+    before = Found(ndcg(near, judgements), found(old, index).neighbours)
+    graded = before.at(slice(len(new) // 2, None))
+    return [(slice(None), [run])], graded, lambda found: np.asarray(found.own.mean(axis=-1))
 
 
 def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:

@@ -1,11 +1,7 @@
 """Maps from a source space to a target's index: the orthogonal one, and what it competes with.
 
-Every fit in `MAPS` takes pairs (X, Y), row i of both the same object, and nothing else: no query,
-no judgement. What is fitted makes queries with `query`; nearly all of it leaves the target's index
-as it is, and what does not says what it searches (`indexed`).
-
-All that is linear is a function of `Spectra`: twenty exponents of whitening cost twenty small
-decompositions and one pass over the rows.
+Every fit in `MAPS` takes pairs (X, Y) and nothing else: no query, no judgement. What is linear is
+made of `Spectra`, so that twenty exponents of whitening cost one pass over the rows.
 """
 
 from __future__ import annotations
@@ -22,35 +18,29 @@ from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.polar import svd
 from procrustes_lab.core.sums import Matrix
 
-from .beyond import CLUSTERS, Carried, Clustered, Csls, Residual
+from .retrieval import search
 from .spectra import Center, Fitted, Spectra
 
-WHITENINGS = tuple(round(0.05 * i, 2) for i in range(1, 11))
-"""The exponents β that are tried, from nearly Procrustes to CCA."""
+WHITENINGS = tuple(round(0.05 * i, 2) for i in range(1, 11))  # from nearly Procrustes to CCA
+RIDGE = 1e-3  # strength, in units of the mean eigenvalue of YᵀY
+RANK = 64  # of the low-rank affine map, of the narrower side's dimensions at the most
+CLUSTERS = 8  # maps that `Clustered` fits; each needs more pairs than dimensions
 
-RIDGE = 1e-3
-"""Ridge strength on documents, in units of the mean eigenvalue of YᵀY."""
-
-RANK = 64
-"""Rank of the low-rank affine map, of the narrower side's dimensions at the most."""
-
-Fit = Callable[[Spectra], Fitted]
 Linear = Callable[[Spectra], Alignment]
 
 
 @dataclass(frozen=True)
 class Mapper:
-    """A fit, and what it does in a phrase; its pairs are (X, Y), moments, or shared `Spectra`."""
+    """A fit of shared `Spectra`, which takes pairs or their moments as well."""
 
-    fit: Fit
-    meaning: str
+    fit: Callable[[Spectra], Fitted]
 
     def __call__(self, X: ArrayLike | Moments | Spectra, Y: ArrayLike | None = None) -> Fitted:
         """Fit on pairs, row i of X and of Y the same object."""
         return self.fit(Spectra.of(X, Y))
 
 
-def whitened(source: float, target: float, *, center: Center = None) -> Linear:
+def whitened(source: float, target: float, center: Center = None) -> Linear:
     """W = C_x^{-a} UVᵀ C_y^{-b}, with U and V from the SVD of C_x^{-a} XᵀY C_y^{-b}.
 
     The exponents a and b, `source` and `target`, are from 0 to 0.5. With a = b it is
@@ -73,7 +63,7 @@ def whitened(source: float, target: float, *, center: Center = None) -> Linear:
 def least_squares(pairs: Spectra) -> Alignment:
     """Any linear map from source to target: M minimises ‖XM − Y‖_F with the least norm."""
     values, vectors = pairs.source
-    xx, xy, _ = pairs.products
+    xx, xy, _ = pairs.moments.products()
     kept = vectors / (values * (np.trace(xx) / len(values)))
     ratio = pairs.moments.target_scale / pairs.moments.source_scale
     return pairs.alignment(np.asarray(kept @ (vectors.T @ xy) * ratio))
@@ -84,10 +74,9 @@ def ridge_on_documents(pairs: Spectra) -> Alignment:
 
     M minimises ‖Y M − X‖² + λ‖M‖²; it would carry a document y to (y − ȳ) M + x̄, the source vector
     to be expected, mean and all. A query z scores that by (z Mᵀ)·y + what no document changes: so
-    z Mᵀ ranks the index as it is in the same way. Where carried documents are divided by their
-    lengths the ranking is another one: "ridge on documents, carried".
+    z Mᵀ ranks the index as it is in the same way, but not one of carried vectors of unit length.
     """
-    _, xy, yy = pairs.centred.products
+    _, xy, yy = pairs.centred.moments.products()
     penalty = RIDGE * float(np.trace(yy)) / len(yy) or 1.0
     M = np.linalg.solve(yy + penalty * np.eye(len(yy)), xy.T)
     return pairs.alignment(np.asarray(M.T), center="target")
@@ -97,15 +86,130 @@ def low_rank_affine(pairs: Spectra) -> Alignment:
     """Least squares about the means among the maps of rank `RANK` at the most.
 
     Reduced-rank regression (Izenman, 1975, doi:10.1016/0047-259X(75)90042-1): the full solution,
-    projected on the strongest directions of what it predicts. Drift-Adapter (see `beyond.Residual`)
-    trains its low-rank affine adapter by gradient steps on the same loss.
+    projected on the strongest directions of what it predicts. The low-rank affine adapter of
+    Drift-Adapter (see `Residual`) is trained by gradient steps on the same loss.
     """
-    about = pairs.centred
-    W = least_squares(about).map
-    xx, ratio = about.products[0], pairs.moments.target_scale / pairs.moments.source_scale
+    W = least_squares(pairs.centred).map
+    xx, _, _ = pairs.centred.moments.products()
+    ratio = pairs.moments.target_scale / pairs.moments.source_scale
     _, strongest = np.linalg.eigh(W.T @ xx @ W / ratio**2)
     kept = strongest[:, -min(RANK, *W.shape) :]
     return pairs.alignment(W @ kept @ kept.T, center="both")
+
+
+class Carried:
+    """Documents carried to the source space, of unit length; queries stay as they are.
+
+    They go by the way back of a linear fit: the map's transpose about the means, stretched to come
+    nearest to the sources. The scores are the same but for the documents' lengths: an index of
+    vectors that were carried and normalised ranks by the angle.
+
+    With `keep_mean` their deviation from the source's mean is stretched until the length is 1: so
+    they lie where the source's documents of unit length do (if its mean is as long, that is not
+    so). Without, the whole is stretched, which is too much where the source is a cone: all scores
+    rise together, and beside documents of the new model's own the carried win every race.
+    """
+
+    def __init__(self, pairs: Spectra, fit: Linear, *, keep_mean: bool = True) -> None:
+        moments, W = pairs.moments, fit(pairs).map
+        _, xy, yy = pairs.centred.moments.products()
+        spread = float(np.vdot(W, W @ yy))
+        stretch = float(np.vdot(W, xy)) / spread if spread else 0.0
+        self.map = W.T * (stretch * (moments.source_scale / moments.target_scale))
+        self.source_mean = moments.source_mean * moments.source_scale
+        self.target_mean = moments.target_mean * moments.target_scale
+        self.keep_mean = keep_mean
+
+    def query(self, Z: ArrayLike) -> Matrix:
+        """Leave the source's vectors as they are."""
+        return np.asarray(Z, float)
+
+    def index(self, Y: ArrayLike) -> Matrix:
+        """Carry documents, shape (n, d_y): (Y − target mean) M + source mean, to unit length."""
+        mean = self.source_mean
+        rest, free = (np.asarray(Y, float) - self.target_mean) @ self.map, 1 - float(mean @ mean)
+        if not self.keep_mean or free <= 0:
+            return unit_rows(rest + mean)
+        directions = unit_rows(rest)
+        along = directions @ mean
+        lengths = np.sqrt(along**2 + free) - along
+        return np.asarray(mean + lengths[:, np.newaxis] * directions)
+
+
+class Clustered:
+    """A turn for each of `CLUSTERS` parts of the source's space, divided by k-means.
+
+    A cluster of fewer pairs than dimensions takes the common turn.
+    """
+
+    def __init__(self, pairs: Spectra) -> None:
+        from sklearn.cluster import KMeans
+
+        x, y = pairs.pairs()
+        common = align(pairs.moments)
+        means = KMeans(min(CLUSTERS, len(x)), n_init=1, random_state=0).fit(x)
+        self.centres, self.maps = means.cluster_centers_, []
+        for cluster in range(means.n_clusters):
+            rows = means.labels_ == cluster
+            few = np.count_nonzero(rows) < max(x.shape[1], y.shape[1])
+            self.maps.append(common if few else align(x[rows], y[rows]))
+
+    def query(self, Z: ArrayLike) -> Matrix:
+        """Carry each vector by the map of the nearest centre."""
+        z = np.asarray(Z, float)
+        nearest = np.argmin(np.vecdot(self.centres, self.centres) - 2 * z @ self.centres.T, axis=1)
+        moved = np.empty((len(z), self.maps[0].map.shape[1]))
+        for cluster, fitted in enumerate(self.maps):
+            moved[nearest == cluster] = fitted.query(z[nearest == cluster])
+        return moved
+
+
+class Csls:
+    """The turn, with a column more in the index: minus half of what a document gets from anyone.
+
+    Cross-domain similarity local scaling (Lample et al., 2018, arXiv:1710.04087): 2⟨z, y⟩ less the
+    mean of y's ten highest scores from the fitted sources, so that hubs count for less. What that
+    formula takes from the query ranks nothing.
+    """
+
+    def __init__(self, pairs: Spectra) -> None:
+        self.base = align(pairs.moments)
+        self.sources = self.base.query(pairs.pairs()[0])
+
+    def query(self, Z: ArrayLike) -> Matrix:
+        """Carry vectors and append 1."""
+        moved = self.base.query(Z)
+        return np.hstack([moved, np.ones((len(moved), 1))])
+
+    def index(self, Y: ArrayLike) -> Matrix:
+        """Append to each document minus half the mean of its ten highest scores."""
+        y = np.asarray(Y, float)
+        _, scores = search(y, self.sources, min(10, len(self.sources)))
+        return np.hstack([y, -scores.mean(axis=1, keepdims=True) / 2])
+
+
+class Residual:
+    """The centred turn, and what a network of one hidden layer makes of the rest.
+
+    The residual adapter of Drift-Adapter (Vejendla, 2025, arXiv:2509.23471), trained by
+    scikit-learn with early stopping on a tenth of the pairs.
+    """
+
+    def __init__(self, pairs: Spectra) -> None:
+        from sklearn.neural_network import MLPRegressor
+
+        x, y = pairs.pairs()
+        self.base = align(pairs.moments, center=True)
+        rest = y - self.base.apply(x)
+        self.unit = float(rest.std()) or 1.0
+        self.network = MLPRegressor(
+            hidden_layer_sizes=(256,), early_stopping=len(x) >= 100, random_state=0, max_iter=100
+        ).fit(x, rest / self.unit)
+
+    def query(self, Z: ArrayLike) -> Matrix:
+        """Carry vectors by both."""
+        z = np.asarray(Z, float)
+        return np.asarray(self.base.query(z) + self.unit * self.network.predict(z))
 
 
 def indexed(fitted: Fitted, Y: ArrayLike) -> Matrix:
@@ -114,53 +218,36 @@ def indexed(fitted: Fitted, Y: ArrayLike) -> Matrix:
     return np.asarray(Y, float) if rewrite is None else np.asarray(rewrite(Y))
 
 
-MAPS: dict[str, Mapper] = {
-    "turn": Mapper(lambda pairs: align(pairs.moments), "orthogonal Procrustes"),
-    "centred": Mapper(
-        lambda pairs: align(pairs.moments, center=True), "Procrustes about the means"
-    ),
+def unit_rows(rows: Matrix) -> Matrix:
+    """Divide rows by their lengths; zeros stay."""
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
+
+
+_FITS: dict[str, Callable[[Spectra], Fitted]] = {
+    "turn": lambda pairs: align(pairs.moments),
+    "centred": lambda pairs: align(pairs.moments, center=True),
+    **{f"whitened {b:g}": whitened(b, b) for b in WHITENINGS},
+    **{f"target whitened {b:g}": whitened(0.0, b) for b in WHITENINGS},
+    **{f"centred, whitened {b:g}": whitened(b, b, "both") for b in WHITENINGS[1::2]},
+    **{f"target centred, whitened {b:g}": whitened(0.0, b, "target") for b in WHITENINGS[1::2]},
+    "least squares": least_squares,
+    "ridge on documents": ridge_on_documents,
+    "ridge on documents, carried": partial(Carried, fit=ridge_on_documents, keep_mean=False),
+    "ridge on documents, mean kept": partial(Carried, fit=ridge_on_documents),
     **{
-        f"whitened {beta:g}": Mapper(whitened(beta, beta), "both sides' spectra flattened")
-        for beta in WHITENINGS
-    },
-    **{
-        f"target whitened {beta:g}": Mapper(whitened(0.0, beta), "the index's spectrum flattened")
-        for beta in WHITENINGS
-    },
-    **{
-        f"centred, whitened {beta:g}": Mapper(
-            whitened(beta, beta, center="both"), "both sides' spectra flattened, about the means"
+        f"target centred, whitened {b:g}, carried": partial(
+            Carried, fit=whitened(0.0, b, "target"), keep_mean=False
         )
-        for beta in WHITENINGS[1::2]
+        for b in WHITENINGS[1::2]
     },
-    **{
-        f"target centred, whitened {beta:g}": Mapper(
-            whitened(0.0, beta, center="target"), "the index's spectrum flattened about its mean"
-        )
-        for beta in WHITENINGS[1::2]
-    },
-    "least squares": Mapper(least_squares, "any linear map to the target"),
-    "ridge on documents": Mapper(ridge_on_documents, "documents regressed on, by its adjoint"),
-    "ridge on documents, carried": Mapper(
-        partial(Carried, fit=ridge_on_documents, keep_mean=False),
-        "documents regressed on, of unit length",
-    ),
-    "ridge on documents, mean kept": Mapper(
-        partial(Carried, fit=ridge_on_documents),
-        "the same, their deviations stretched to unit length",
-    ),
-    **{
-        f"target centred, whitened {beta:g}, carried": Mapper(
-            partial(Carried, fit=whitened(0.0, beta, center="target"), keep_mean=False),
-            "carried back, of unit length",
-        )
-        for beta in WHITENINGS[1::2]
-    },
-    "low-rank affine": Mapper(low_rank_affine, f"least squares of rank {RANK}"),
-    "one map a cluster": Mapper(Clustered, f"a turn for each of {CLUSTERS} clusters"),
-    "CSLS": Mapper(Csls, "the turn, hubs held back; a column more in the index"),
-    "residual network": Mapper(Residual, "the centred turn and a small network"),
+    "low-rank affine": low_rank_affine,
+    "one map a cluster": Clustered,
+    "CSLS": Csls,
+    "residual network": Residual,
 }
+
+MAPS = {name: Mapper(fit) for name, fit in _FITS.items()}
 """Every map by name, each called with (X, Y)."""
 
 DEFAULT = tuple(list(MAPS)[: list(MAPS).index("ridge on documents") + 1])

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import as_embeddings
 
-from .beyond import unit_rows
+from .maps import unit_rows
 from .retrieval import Indices
 
 Vectors = ArrayLike | Callable[[Indices], ArrayLike]

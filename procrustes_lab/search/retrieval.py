@@ -13,9 +13,9 @@ from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import as_embeddings, reject_nonfinite
 
 Indices = NDArray[np.int64]
+Rows = Indices | slice
 
-BLOCK = 2**22
-"""How many scores to hold at once: 32 MB of them."""
+BLOCK = 2**22  # scores to hold at once: 32 MB of them
 
 
 def search(
@@ -23,12 +23,11 @@ def search(
 ) -> tuple[Indices, Matrix]:
     """Find the k documents that have the largest dot products with each query.
 
-    Queries have shape (q, d), documents (n, d). Returned are rows of documents and their scores,
-    both of shape (q, k), the best first; among equal scores the lower row is first. `block` is how
-    many scores to hold at once, at least one query's.
+    Returned are rows of documents and their scores, shapes (q, k), the best first, and of equal
+    scores the lower row. `block` is how many scores to hold at once, at least one query's.
 
-    TypeError or ValueError is raised if a side is not a finite two-dimensional array of real
-    numbers, the sides differ in width, or k is not from 1 to n.
+    TypeError or ValueError is raised if queries, shape (q, d), and documents, shape (n, d), are not
+    matrices of finite real numbers, equally wide, or k is not from 1 to n.
     """
     Q, D = _as_sides(queries, documents, k)
     indices, scores = np.empty((len(Q), k), dtype=np.int64), np.empty((len(Q), k))
@@ -72,13 +71,12 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     A query at z keeps the set as long as ⟨z, y_a − y_b⟩ > 0 for every a inside and every b
     outside: an intersection of half-spaces. The margin of q is its distance from the nearest of
     their walls, min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer
-    one through that wall does. For linear classifiers it is in Moosavi-Dezfooli, Fawzi and
-    Frossard (2016), "DeepFool", arXiv:1511.04599, section 3.1.
+    one through that wall does (for linear classifiers: Moosavi-Dezfooli, Fawzi and Frossard, 2016,
+    "DeepFool", arXiv:1511.04599, section 3.1).
 
     The result, shape (q,), is 0 where the k-th place is tied, infinity where k is n, and rounded
-    down, so that near duplicates certify nothing by accident. Parameters and errors are those of
-    `search`. It takes O(q n d) time, and k dot products more for each document that scores close to
-    the k-th.
+    down, so that near duplicates certify nothing by accident. The rest is as in `search`; it takes
+    O(q n d) time, and k dot products more for each document that scores close to the k-th.
     """
     Q, D = _as_sides(queries, documents, k)
     energies, lengths = np.vecdot(D, D), np.linalg.norm(Q, axis=1)
@@ -86,9 +84,7 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     rounding = 2 * D.shape[1] * np.finfo(float).eps  # of a dot product of two unit vectors
     widest = 2.001 * np.sqrt(longest + tiny)  # no two documents lie farther apart
 
-    def nearest_wall(
-        inside: Matrix, tops: Indices, outside: Matrix, others: Indices | slice
-    ) -> float:
+    def nearest_wall(inside: Matrix, tops: Indices, outside: Matrix, others: Rows) -> float:
         squares = energies[tops, np.newaxis] + energies[others] - 2 * (D[tops] @ D[others].T)
         widths = np.sqrt(np.maximum(squares, tiny) + 2 * rounding * longest)
         return max(0.0, float(((inside[:, np.newaxis] - outside[others]) / widths).min()))
@@ -117,8 +113,7 @@ def certified_top(
     """Tell which queries provably keep their top k documents, as a set, when they are moved.
 
     Those that lie nearer to the ray through their moved self than their margin: the ray and not the
-    point, because the length of a query ranks nothing. Whatever the residual ‖moved − query‖
-    certifies is certified so, and more. False promises nothing: the set may survive all the same.
+    point, because the length of a query ranks nothing. Of others the set may survive all the same.
 
     `moved` holds another model's queries, aligned, in the shape and order of the native ones; the
     rest is as in `search`. The mean of the result, shape (q,), is the certified share.
@@ -130,8 +125,8 @@ def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
     """Return how far each query lies from the nearest non-negative multiple of its moved self.
 
     Never more than ‖moved − query‖: it is the query's length times the sine of the angle between
-    the two, or its whole length if they are at a right angle or beyond. Both have shape (q, d) and
-    hold finite numbers, or TypeError or ValueError is raised; the result has shape (q,).
+    the two, or its whole length from a right angle on. The result has shape (q,); TypeError or
+    ValueError is raised if both are not matrices of finite numbers of one shape.
     """
     Q, Z = _finite(queries, "queries"), _finite(moved, "moved")
     if Z.shape != Q.shape:
@@ -149,11 +144,9 @@ def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.
 
     A set is lost only if the distance moved reaches the margin, so that for every radius the share
     kept is at least P(margin > radius) − P(distance > radius). The best radius is sought on the
-    samples; a `band` for each, which holds for all radii at once, pays for that: the bound holds
-    with the given confidence. It is 0 where nothing is promised.
-
-    The `margins` are those of independent queries of the old system; `distances_from_rays` tells
-    how far these, or others like them, are moved.
+    samples: `margins` of independent queries of the old system, and `distances_from_rays` by which
+    these, or others like them, are moved. A `band` for each, which holds for all radii at once,
+    pays for that: the bound has the given confidence. It is 0 where nothing is promised.
     """
     m, r = np.sort(np.asarray(margins, float)), np.sort(np.asarray(distances, float))
     kept = 1 - np.searchsorted(m, r, side="right") / len(m)
@@ -176,8 +169,7 @@ def band(n: int, risk: float) -> float:
 def recall_at(ranks: ArrayLike, k: int) -> float:
     """Return the share of queries whose relevant document is among the first k.
 
-    With one relevant document per query this is the success rate as well (Manning, Raghavan
-    and Schütze, *Introduction to Information Retrieval*, 2008, §8.4).
+    See Manning, Raghavan and Schütze, *Introduction to Information Retrieval*, 2008, §8.4.
     """
     return float(np.mean(_as_ranks(ranks) <= _as_cutoff(k)))
 
@@ -195,8 +187,8 @@ def ndcg_at(ranks: ArrayLike, k: int) -> float:
 def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10) -> Matrix:
     """Return each query's gain as of `ndcg_at`, with grades, as trec_eval computes it.
 
-    Found are rows of documents, best first, shape (q, k) or wider; judgements are, for each query,
-    grades by row, of which 0 and below is irrelevant. 0 for a query that nothing answers.
+    Found are rows of documents, best first, shape (q, k) or wider; judgements, for each query,
+    grades by row: 0 and below is irrelevant. A query that nothing answers has 0.
     """
     discounts = 1 / np.log2(np.arange(2, _as_cutoff(k) + 2))
     gains = np.zeros(len(judgements))

@@ -52,24 +52,19 @@ class Spectra:
         return Spectra(self.moments.centred())
 
     @cached_property
-    def products(self) -> tuple[Matrix, Matrix, Matrix]:
-        """XᵀX, XᵀY and YᵀY, of rows divided by the moments' scales."""
-        return self.moments.products()
-
-    @cached_property
     def source(self) -> tuple[Matrix, Matrix]:
         """Eigenvalues of XᵀX, of mean 1, and its eigenvectors, those of rounding left out."""
-        return spectrum(self.products[0])
+        return spectrum(self.moments.products()[0])
 
     @cached_property
     def target(self) -> tuple[Matrix, Matrix]:
         """The same of YᵀY."""
-        return spectrum(self.products[2])
+        return spectrum(self.moments.products()[2])
 
     @cached_property
     def cross(self) -> Matrix:
         """XᵀY in the eigenvectors of both sides."""
-        return np.asarray(self.source[1].T @ self.products[1] @ self.target[1])
+        return np.asarray(self.source[1].T @ self.moments.products()[1] @ self.target[1])
 
     def pairs(self) -> tuple[Matrix, Matrix]:
         """Return the rows, for a fit that cannot do with moments; TypeError if there are none."""
@@ -82,11 +77,11 @@ class Spectra:
 
         Centred on "both" sides, a query loses the source's mean; centred on the "target" alone, it
         keeps it. Placed among the target's vectors, both land at the same point; `inverse` of the
-        latter places nothing, `beyond.Carried` does.
+        latter places nothing, `maps.Carried` does.
         """
         moments, n = self.moments, self.moments.n
         x, y = float(moments.source_scale), float(moments.target_scale)
-        xx, xy, yy = (self.centred if center else self).products
+        xx, xy, yy = (self.centred if center else self).moments.products()
         with np.errstate(all="ignore"):  # squares of what is too large for them are infinite
             forth, back = W * (x / y), W * (y / x)
             error = float(np.vdot(forth, xx @ forth - 2 * xy) + np.trace(yy))

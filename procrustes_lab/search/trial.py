@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings
 
 from .maps import indexed
-from .retrieval import BLOCK, Indices, largest, score_blocks, search
+from .retrieval import BLOCK, Indices, Rows, largest, score_blocks, search
 from .spectra import Fitted
 
 NEIGHBOURS = 10  # that are looked for
@@ -43,9 +43,9 @@ class Found(NamedTuple):
         """Geometric mean of both means: of all items, or of every draw of them."""
         return np.asarray(np.sqrt(self.own.mean(axis=-1) * self.neighbours.mean(axis=-1)))
 
-    def at(self, items: Indices | slice) -> Self:
+    def at(self, items: Rows) -> Found:
         """Return what some of them found."""
-        return type(self)(*(values[items] for values in self))
+        return Found(*(values[items] for values in self))
 
 
 class Trial:

@@ -74,7 +74,7 @@ def test_no_map_sees_what_judges_or_grades_it(monkeypatch):
         return MAPS["turn"].fit(pairs)
 
     monkeypatch.setattr(module, "Trial", Watched)
-    choose(X, Y, maps={"turn": Mapper(watched, "")})
+    choose(X, Y, maps={"turn": Mapper(watched)})
     grading, judging = asked
     assert len(grading) == len(judging) == 300
     assert not grading & judging
@@ -83,7 +83,7 @@ def test_no_map_sees_what_judges_or_grades_it(monkeypatch):
     assert len(fitted[1]) == 1500
 
     asked.clear(), fitted.clear()
-    choose(X[:100], Y[:100], maps={"turn": Mapper(watched, "")})
+    choose(X[:100], Y[:100], maps={"turn": Mapper(watched)})
     grading, *judging = asked
     assert sum(map(len, judging)) == 80
     assert all(not part & seen for part, seen in zip(judging, fitted, strict=False))
@@ -97,9 +97,9 @@ def test_grades_of_a_useless_map_are_chance_and_of_the_best_are_not():
     def useless(pairs):
         return pairs.alignment(ortho_group.rvs(8, random_state=5))
 
-    choice = choose(X, Y[rng.permutation(1000)], maps={"useless": Mapper(useless, "")})
+    choice = choose(X, Y[rng.permutation(1000)], maps={"useless": Mapper(useless)})
     assert choice.kept.value < 0.05
-    better = choose(X, Y, maps={"useless": Mapper(useless, ""), "turn": MAPS["turn"]})
+    better = choose(X, Y, maps={"useless": Mapper(useless), "turn": MAPS["turn"]})
     assert better.name == "turn"
 
 
