@@ -2,10 +2,8 @@
 
 Three rules decide what is worth a finding; nothing else is tuned.
 
-- *Chance.* A test accuses a healthy pair at most once in a thousand, or is a permutation test,
-  which needs no model of the data (see `procrustes_lab.report.pairing`).
-- *Dominance.* A cause is large where it makes up more than half of what is observed: more than
-  everything else together.
+- *Chance.* A test accuses a healthy pair at most once in a thousand, or is a permutation test.
+- *Dominance.* A cause is large where it makes up more than everything else together.
 - *Resolution.* A share of n rows is noticeable above 1/(2√n), the largest standard error of a share
   measured on n rows; a difference of numbers, above what storing them in half precision changes.
 """
@@ -14,26 +12,35 @@ from __future__ import annotations
 
 import html
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.ndimage import binary_dilation
 from scipy.special import ndtri
 
 from procrustes_lab.core.alignment import Alignment, align
+from procrustes_lab.core.quantised import suspect
 from procrustes_lab.search.retrieval import search
 
-from .findings import HALF, SEVERITIES, Finding, listed, one_side
-from .mixture import find_mixture
-from .pairing import ALPHA, RUN, Pairing, any_at_random, share_at_random, shifted_runs, suspects
+from .findings import KINDS, SEVERITIES, Finding, Severity, found
+from .mixture import two_models
+from .pairing import ALPHA, RUN, Pairing, Side, any_at_random, share_at_random, shifts, suspects
 
-KINDS = (
-    *("mispaired rows", "shifted rows", "too few pairs", "two models", "zero rows"),
-    *("quantised numbers", "duplicated rows", "unnormalised vectors", "different scales", "cone"),
-    *("collapsed dimensions", "duplicated dimensions", "information loss", "hubness"),
-)
-"""All that `diagnose` looks for."""
+HALF = 2.0**-11  # relative rounding error of half precision, the coarsest that vectors are kept in
+CONE = 0.7  # length of the mean of unit vectors from which half of every cosine is the mean's alone
+# Pairs a dimension at which white noise agrees by chance half as well as any pairing could: the
+# nuclear norm of a d × d matrix of normal numbers is 8/(3π) d^1.5 (quarter-circle law).
+WHITE = (16 / (3 * np.pi)) ** 2
+
+_CODES = {
+    "packed bits": "eight signs in each: their dot products mean nothing",
+    "wrapped codes": "of which those too large came back at the other end of the range",
+    "codes of a byte": "and zero stands for another number in each column",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,9 +67,9 @@ class Diagnosis:
     @property
     def summary(self) -> str:
         """The outcome in a line."""
-        found = f"{len(self)} finding{'s' * (len(self) > 1)}" if self.findings else "nothing found"
+        outcome = f"{len(self)} finding{'s' * (len(self) > 1)}" if len(self) else "nothing found"
         sizes = f"{self.n:,} pairs, {self.source_dim} → {self.target_dim} dimensions"
-        return f"Diagnosis of {sizes}: {found}"
+        return f"Diagnosis of {sizes}: {outcome}"
 
     @property
     def looked_for(self) -> str:
@@ -80,43 +87,22 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         left = "style='text-align:left'"
         rows = "".join(
-            f"<tr><td {left}>{finding.severity}</td><th {left}>{finding.kind}</th>"
-            f"<td {left}>{html.escape(finding.sentence)}</td>"
-            f"<td {left}>{html.escape(finding.remedy)}</td></tr>"
-            for finding in self
+            f"<tr><td {left}>{f.severity}</td><th {left}>{f.kind}</th>"
+            f"<td {left}>{html.escape(f.sentence)}</td><td {left}>{html.escape(f.remedy)}</td></tr>"
+            for f in self
         )
         head = f"<tr><th></th><th></th><th {left}>found</th><th {left}>what to do</th></tr>"
         table = f"<table>{head}{rows}</table>" if rows else ""
         return f"<p><b>{self.summary}.</b></p>{table}<p><small>{self.looked_for}</small></p>"
 
 
-WHITE = (16 / (3 * np.pi)) ** 2
-"""Pairs a dimension at which white noise agrees by chance half as well as any pairing could: the
-nuclear norm of a d × d matrix of normal numbers is 8/(3π) d^1.5 (quarter-circle law)."""
-
-
 def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     """Look for all that makes an alignment mean less than it seems to.
 
-    O(n d²) time; what is quadratic in the rows is done on a sample of 2,000.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x)
-        Source embeddings, one row per object; at least two.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i should be the same object as row i of X.
-    seed : int, optional
-        Of the sample and the shuffles.
-
-    Returns
-    -------
-    Diagnosis
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows.
+    X and Y, shapes (n, d_x) and (n, d_y), hold the same object in row i, for at least two rows;
+    TypeError or ValueError is raised if they are not two finite matrices of real numbers with
+    equally many. The seed is of the sample and the shuffles. O(n d²) time; what is quadratic in the
+    rows is done on a sample of 2,000.
 
     Examples
     --------
@@ -130,175 +116,153 @@ def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     ('shifted rows',)
     """
     pairs = Pairing(X, Y, seed=seed)
+    findings = [*_pairing(pairs)]
+    if all(finding.kind != "shifted rows" for finding in findings):  # or no row has its partner
+        models = [*two_models(pairs, pairs.source), *two_models(pairs, pairs.target)]
+        foreign = [row for finding in models for row in finding.rows]
+        # Rows of another model look as if paired at random, too; they are named once.
+        findings = [f for f in findings if 2 * np.isin(f.rows, foreign).sum() <= len(f.rows)]
+        findings += models
     aligned = align(pairs.moments)
-    findings = _rows(pairs)
-    findings += [*one_side(pairs.source), *one_side(pairs.target)]
-    findings += [*_scales(pairs, aligned), *_loss(pairs, aligned), *_hubs(pairs, aligned)]
+    findings += [*_one_side(pairs.source), *_one_side(pairs.target), *_both_sides(pairs, aligned)]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     d_x, d_y = aligned.map.shape
     return Diagnosis(pairs.n, d_x, d_y, len(pairs.sample), tuple(findings))
 
 
-def _rows(pairs: Pairing) -> list[Finding]:
-    """Return what is wrong with single rows: a partner that is none, or another model's vector."""
-    pairing = [*_pairing(pairs)]
-    if any(finding.kind == "shifted rows" for finding in pairing):
-        return pairing  # no partner is there to tell two models apart
-    models = [*_two_models(pairs)]
-    rows = np.unique([row for finding in models for row in finding.rows])
-
-    def stands(finding: Finding) -> bool:
-        """Whether not most of its rows are another model's, which look as if paired at random."""
-        return bool(2 * np.isin(finding.rows, rows).sum() <= len(finding.rows))
-
-    return [f for f in pairing if f.kind != "mispaired rows" or stands(f)] + models
-
-
 def _pairing(pairs: Pairing) -> Iterator[Finding]:
-    n = pairs.n
-    chance = pairs.agreement_by_chance()
+    """Look for rows that have the partner of another, and whether there are enough to tell."""
+    n, chance = pairs.n, pairs.agreement_by_chance()
     if chance == 0:
         return
     if chance > 0.5:
         d = min(len(pairs.source.mean), len(pairs.target.mean))
         # Below two pairs a dimension the agreement saturates; at most it is that of white noise.
         needed = n * (2 * chance) ** 2 if n > 2 * d else max(WHITE * d, 2 * n)
-        yield Finding(
-            "too few pairs",
-            "warning",
-            f"Paired at random, these {n:,} rows agree {chance:.0%} as well as any pairing could: "
-            "a map learns them by heart, and little about other objects.",
-            f"Fit on at least {needed:,.0f} pairs ({needed / d:.1f} a dimension), or reduce the "
-            "dimension first.",
-            {"chance": chance, "needed": needed},
-        )
+        evidence = {"chance": chance, "needed": needed}
+        yield found("too few pairs", "warning", evidence, n=n, each=needed / d)
         return
     test = pairs.permutation_test()
     offset = pairs.offset(test)
     if test.p > 1 / 100 and not offset:
-        yield Finding(
-            "mispaired rows",
-            "error",
-            f"Rows paired at random align as well as these (z = {test.z:.1f}, p = {test.p:.2f}): "
-            "the sides are in different orders, or the models have nothing in common.",
-            "Join both sides by an identifier, and check a few rows by eye.",
-            {"share": 1.0, "z": test.z, "p": test.p},
-            np.arange(n),
-        )
+        evidence = {"share": 1.0, "z": test.z, "p": test.p}
+        yield found("mispaired rows: all", "error", evidence, np.arange(n))
         return
     ranks, agreement = pairs.by_row(offset)
-    runs = shifted_runs(agreement) if n >= RUN else []
-    if runs:
-        yield _shifted(runs, n)
-    rest = np.ones(n, dtype=bool)  # all but the runs and their surroundings
-    for start, stop, _ in runs:
-        rest[max(0, start - RUN) : stop + RUN] = False
-    others = np.flatnonzero(rest)
-    if any_at_random(ranks[others]):
-        share = share_at_random(ranks[others]) * len(others) / n
-        named = others[suspects(ranks[others])]
-        yield Finding(
-            "mispaired rows",
-            "error" if share > 0.5 else "warning",
-            f"About {share:.1%} of the rows have a partner that is no nearer than a random row. "
-            f"Suspect are {len(named):,} rows, the worst first: {listed(named)}.",
-            "Look these rows up on both sides; join by an identifier, or leave them out and refit.",
-            {"share": share, "suspects": len(named), "z": test.z, "p": test.p},
-            named,
+    offsets = shifts(agreement)
+    if offsets.any():
+        shifted = Counter(offsets[offsets != 0].tolist())
+        (k, count), *_ = shifted.most_common()
+        first, last = np.flatnonzero(offsets == k)[[0, -1]].tolist()
+        others = ", ".join(str(other) for other in sorted(shifted) if other != k)
+        yield found(
+            "shifted rows",
+            "error",
+            {"share": count / n, "offset": k, "first": float(first), "last": float(last)},
+            np.flatnonzero(offsets),
+            count=count,
+            further=f"{abs(k)} row{'s' * (abs(k) > 1)} further {'down' if k > 0 else 'up'}",
+            others=f" Others are off by {others}." if others else "",
         )
+    rest = np.flatnonzero(~binary_dilation(offsets, iterations=RUN))  # with their surroundings
+    if any_at_random(ranks[rest]):
+        share = share_at_random(ranks[rest]) * len(rest) / n
+        named = rest[suspects(ranks[rest])]
+        evidence = {"share": share, "suspects": len(named), "z": test.z, "p": test.p}
+        yield found("mispaired rows", "error" if share > 0.5 else "warning", evidence, named)
 
 
-def _two_models(pairs: Pairing) -> Iterator[Finding]:
-    for side in (pairs.source, pairs.target):
-        if found := find_mixture(pairs, side):
-            count = len(found.rows)
-            yield Finding(
-                "two models",
-                "error",
-                f"{side.name}: {count:,} rows look as if another model had made them than the "
-                f"other {pairs.n - count:,}: {listed(found.rows)}. A map fitted on either kind "
-                f"keeps {found.own:.0%} of the agreement on it and {found.other:.0%} on the other.",
-                "Embed these rows again with the model of the rest, or fit a map for each kind.",
-                {"rows": count, "share": count / pairs.n, "own": found.own, "other": found.other},
-                found.rows,
-            )
+def _one_side(side: Side) -> Iterator[Finding]:
+    """Look at one side: zeros, codes, copies, lengths, mean, and dimensions."""
+    here, (n, d) = partial(found, side=side.name), side.rows.shape
+    noticeable = np.sqrt(n) / 2
+    zero = np.flatnonzero(side.lengths == 0)
+    evidence = {"rows": len(zero), "share": len(zero) / n}
+    if len(zero) == n:
+        yield here("zero rows: all", "error", evidence, zero)
+        return
+    if len(zero):
+        severity: Severity = "warning" if len(zero) > noticeable else "note"
+        yield here("zero rows", severity, evidence, zero, s="s" * (len(zero) > 1))
+    if code := suspect(side.rows[:: max(1, n // 2000)][:2000]):
+        ends = {"least": float(side.rows.min()), "largest": float(side.rows.max())}
+        yield here("quantised numbers", "warning", ends, code=code, meaning=_CODES[code])
+    # Whole rows would not fit in memory, their hashes do; + 0.0 makes −0 into 0.
+    hashes = [hash((row + 0.0).tobytes()) for row in side.rows]
+    copies = np.setdiff1d(np.flatnonzero(side.lengths), np.unique(hashes, return_index=True)[1])
+    if len(copies) > noticeable:
+        evidence = {"rows": len(copies), "share": len(copies) / n}
+        severity = "warning" if len(copies) > n / 2 else "note"
+        yield here("duplicated rows", severity, evidence, copies)
+    lengths = side.lengths[side.lengths > 0]
+    lengths = lengths / lengths.max()  # or fourth powers would leave the range
+    spread = float(lengths.std() / lengths.mean())
+    if spread > 4 * HALF:
+        effective = float(np.sum(lengths**2)) ** 2 / float(np.sum(lengths**4))
+        evidence = {"spread": spread, "effective": effective}
+        severity = "warning" if effective < len(lengths) / 2 else "note"
+        yield here("unnormalised vectors", severity, evidence)
+    if (length := float(np.linalg.norm(side.direction))) > CONE:
+        yield here("cone", "warning", {"length": length}, cosine=length**2)
+    if n > d:
+        yield from _dimensions(side)
 
 
-def _shifted(runs: list[tuple[int, int, int]], n: int) -> Finding:
-    rows = {
-        k: np.concatenate([np.arange(start, stop) for start, stop, offset in runs if offset == k])
-        for *_, k in runs
-    }
-    k = max(rows, key=lambda k: len(rows[k]))
-    count, first, last = len(rows[k]), rows[k][0], rows[k][-1]
-    further = f"{abs(k)} row{'s' * (abs(k) > 1)} {'further down' if k > 0 else 'further up'}"
-    others = ", ".join(str(other) for other in sorted(rows) if other != k)
-    return Finding(
-        "shifted rows",
-        "error",
-        f"{count:,} rows of X ({count / n:.0%}), from about row {first:,} to row {last:,}, belong "
-        f"to the row of Y that is {further}." + (f" Others are off by {others}." if others else ""),
-        "One side gained or lost rows before the first of them: join both sides by an identifier.",
-        {"share": count / n, "offset": k, "first": float(first), "last": float(last)},
-        np.sort(np.concatenate(list(rows.values()))),
-    )
+def _dimensions(side: Side) -> Iterator[Finding]:
+    """Directions that carry nothing, or nearly everything, and columns that say the same."""
+    here, d = partial(found, side=side.name), len(side.mean)
+    # Rounding to half precision adds noise to every direction: HALF² of the mean square of a
+    # coordinate, times (1 + √(d/n))² <= 4 in the worst direction.
+    nothing = 4 * HALF**2 * side.energy / d
+    total = float(side.values.sum())
+    if total <= d * nothing:
+        return
+    rank = int(np.count_nonzero(side.values > nothing))
+    shares = side.values / total
+    effective = float(np.exp(-np.sum(shares * np.log(shares, where=shares > 0, out=0 * shares))))
+    evidence = {"rank": rank, "effective": effective, "first": float(shares[0])}
+    if rank < d:
+        yield here("collapsed dimensions", "warning" if rank < d / 2 else "note", evidence, d=d)
+    elif shares[0] > 0.5 and d > 3:  # one of three holds half by chance alone
+        yield here("collapsed dimensions: to one", "warning", evidence, d=d)
+    variance = np.diagonal(side.covariance)
+    varying = np.flatnonzero(variance > nothing)
+    unit = side.covariance[np.ix_(varying, varying)]
+    unit = unit / np.sqrt(np.outer(variance[varying], variance[varying]))
+    twins = varying[np.argwhere(np.triu(unit**2 > 1 - 4 * HALF**2, 1))]
+    if len(twins):
+        again, (first, second) = len(np.unique(twins[:, 1])), twins[0]
+        evidence = {"columns": again, "first": float(first), "second": float(second)}
+        yield here("duplicated dimensions", "warning" if again > d / 2 else "note", evidence)
 
 
-def _scales(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
+def _both_sides(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
+    """Look at the alignment: at lengths that differ, at what the map drops, and at hubs."""
     a, b = (float(np.sqrt(side.energy)) for side in (pairs.source, pairs.target))
     difference = pairs.source.lengths**2 - pairs.target.lengths**2
     by_chance = ndtri(1 - ALPHA / 2) * difference.std() / np.sqrt(pairs.n)
-    if a * b == 0 or abs(difference.mean()) <= by_chance + 4 * HALF * a * b:
-        return
-    # ‖XW − Y‖ ≥ |‖X‖ − ‖Y‖| for every W: this much of the error is due to lengths alone.
-    share = (a - b) ** 2 / max(aligned.error, (a - b) ** 2)
-    yield Finding(
-        "different scales",
-        "warning" if share > 0.5 else "note",
-        f"Rows of Y are {b / a:.3g} times as long as those of X, which alone makes {share:.0%} of "
-        "the alignment error.",
-        "Divide each row by its length on both sides, or fit a factor: align(scale=True).",
-        {"ratio": b / a, "share": share},
-    )
+    if a * b and abs(difference.mean()) > by_chance + 4 * HALF * a * b:
+        # ‖XW − Y‖ ≥ |‖X‖ − ‖Y‖| for every W: this much of the error is due to lengths alone.
+        share = (a - b) ** 2 / max(aligned.error, (a - b) ** 2)
+        evidence = {"ratio": b / a, "share": share}
+        yield found("different scales", "warning" if share > 0.5 else "note", evidence)
 
-
-def _loss(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
-    W = aligned.map
-    d_x, d_y = W.shape
-    second = pairs.moments.products()[0]
-    total = float(np.trace(second))
-    if d_x <= d_y or not total:
-        return
-    lost = 1 - float(np.vdot(W, second @ W)) / total
+    W, second = aligned.map, pairs.moments.products()[0]
+    (d_x, d_y), total = W.shape, float(np.trace(second))
+    lost = 1 - float(np.vdot(W, second @ W)) / total if total else 0.0
     if lost > 0.5:
         least = 1 - float(np.linalg.eigvalsh(second)[-d_y:].sum()) / total
-        yield Finding(
-            "information loss",
-            "warning",
-            f"From {d_x} to {d_y} dimensions the map drops {lost:.0%} of the energy of X, more "
-            f"than it keeps. Any projection to {d_y} dimensions drops at least {least:.0%}.",
-            "Align in the other direction, in which nothing is lost, or embed again.",
-            {"lost": lost, "least": least},
-        )
+        evidence = {"lost": lost, "least": least}
+        yield found("information loss", "warning", evidence, d_x=d_x, d_y=d_y)
 
-
-def _hubs(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
     m, k = len(pairs.sample), min(10, len(pairs.sample))
-    queries = pairs.source.rows[pairs.sample] @ aligned.map
-    if not queries.any():
-        return
-    found, _ = search(queries, pairs.target.rows[pairs.sample], k)
-    times = np.bincount(found.ravel(), minlength=m)
+    queries = pairs.source.rows[pairs.sample] @ W
+    hits, _ = search(queries, pairs.target.rows[pairs.sample], k)
+    times = np.bincount(hits.ravel(), minlength=m)
     never = float(np.mean(times == 0))
-    missed = 1 - float(np.mean((found == np.arange(m)[:, np.newaxis]).any(axis=1)))
-    if never > 1 / (2 * np.sqrt(m)) and never > missed / 2:
+    missed = 1 - float(np.mean((hits == np.arange(m)[:, np.newaxis]).any(axis=1)))
+    if queries.any() and never > 1 / (2 * np.sqrt(m)) and never > missed / 2:
         skewness = float(np.mean((times - k) ** 3) / np.mean((times - k) ** 2.0) ** 1.5)
-        yield Finding(
-            "hubness",
-            "warning",
-            f"{never:.0%} of the rows of Y are among the {k} nearest of no aligned row of X: most "
-            f"of the {missed:.0%} that miss their partner. The greatest hub is among those of "
-            f"{times.max():,} (skewness {skewness:.1f}).",
-            "Normalise and centre both sides; if hubs remain, correct the scores (CSLS).",
-            {"never": never, "missed": missed, "skewness": skewness, "largest": float(times.max())},
-        )
+        largest = float(times.max())
+        evidence = {"never": never, "missed": missed, "skewness": skewness, "largest": largest}
+        yield found("hubness", "warning", evidence, k=k)

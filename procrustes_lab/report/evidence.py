@@ -1,8 +1,4 @@
-"""What two embedding files are measured by: moments, maps and spectra.
-
-New vectors are the source and old ones the target, so that a map carries new queries to an old
-index.
-"""
+"""What two files are measured by: moments, maps and spectra; new vectors are the source."""
 
 from __future__ import annotations
 
@@ -28,71 +24,47 @@ COMPETING = (
 )
 """Maps of `procrustes_lab.search.maps` that a report tries: those of `choose`, in coarser steps."""
 
+# Share of what two halves of one file differ by, below which two files' spectra are those of the
+# same vectors. Among independent samples of one distribution it is near 1.
 COPIES = 0.1
-"""Two files with spectra closer than this share of what two halves of one file differ by hold the
-same vectors. Among independent samples of one distribution the share is near 1."""
 
+# Part of the way from noise to 1 that neighbours come closer in any embedding of real objects: 0.3
+# to 0.7 of it in MiniLM, word counts and images of digits, at most 0.08 in random numbers.
 CROWDED = 0.1
-"""Part of the way from noise to 1 that neighbours come closer in any embedding of real objects: 0.3
-to 0.7 of it in MiniLM, word counts and images of digits, at most 0.08 in random numbers."""
 
 
 class Gathered(NamedTuple):
-    """Moments of everything in one pass, apart for rows that choose a map and rows that grade it.
+    """Moments of the rows of both files, in one pass, and the longest new and old length."""
 
-    The other rows are in two halves, every second one in each. `longest` has the lengths of the
-    longest new and of the longest old vector.
-    """
-
-    halves: tuple[Moments, Moments]
-    choosing: Moments
-    held_out: Moments
-    longest: tuple[float, float]
-
-    @property
-    def tried(self) -> Moments:
-        """Moments that the maps to choose from are fitted on."""
-        return self.halves[0] + self.halves[1]
-
-    @property
-    def fitted(self) -> Moments:
-        """Moments of all rows that are not held out."""
-        return self.tried + self.choosing
-
-    @property
-    def everything(self) -> Moments:
-        """Moments of all rows."""
-        return self.fitted + self.held_out
+    halves: list[Moments]  # every second row of those tried
+    tried: Moments  # rows that the maps to choose from are fitted on
+    fitted: Moments  # those that choose a map, too: all that are not held out
+    everything: Moments
+    longest: list[float]
 
 
 def gather(pairs: Pairs, choosing: Indices, held_out: Indices) -> Gathered:
-    """Read all pairs once, block by block.
-
-    Set apart are the rows on which a map is chosen, and those which none may see: at least one
-    each, and two are left.
-    """
+    """Read all pairs once, block by block; there is a row of each kind, and two of the rest."""
     kind = np.zeros(pairs.n, dtype=np.int8)
     kind[choosing], kind[held_out] = 2, 3
     kind[np.flatnonzero(kind == 0)[1::2]] = 1
     parts: list[Any] = [0] * 4  # to which moments can be added
     longest, start = np.zeros(2), 0
     for x, y in pairs.batches():
-        for number in range(4):
-            chosen = kind[start : start + len(x)] == number
-            if chosen.any():
-                parts[number] += Moments.from_arrays(x[chosen], y[chosen])
-        lengths = (np.vecdot(z, z, dtype=np.float64).max() for z in (x, y))
-        longest = np.maximum(longest, np.sqrt(list(lengths)))
+        kinds = kind[start : start + len(x)]
+        for k in np.unique(kinds):
+            parts[k] += Moments.from_arrays(x[kinds == k], y[kinds == k])
+        squares = [np.vecdot(z, z, dtype=np.float64).max() for z in (x, y)]
+        longest = np.maximum(longest, np.sqrt(squares))
         start += len(x)
     even, odd, chooses, unseen = parts
-    return Gathered((even, odd), chooses, unseen, (float(longest[0]), float(longest[1])))
+    tried = even + odd
+    fitted = tried + chooses
+    return Gathered([even, odd], tried, fitted, fitted + unseen, longest.tolist())
 
 
 def fit_maps(moments: Moments) -> dict[str, Fitted]:
-    """Fit what competes to carry new queries into the old index, by name; the simplest first.
-
-    All are closed forms of the moments, so that what chooses among them is all that is chosen.
-    """
+    """Fit what competes to carry new queries into the old index, by name; the simplest first."""
     spectra = Spectra.of(moments)
     return {name: MAPS[name](spectra) for name in COMPETING}
 
@@ -103,12 +75,9 @@ def same_vectors(gathered: Gathered) -> bool:
     Then their covariances have one spectrum. Of two samples of one distribution the spectra differ
     by chance, and by how much is seen from two halves of a file.
     """
-    everything, (first, second) = gathered.everything, gathered.halves
-    between = _spectral_distance(everything.source_scatter, everything.target_scatter)
-    within = min(
-        _spectral_distance(first.source_scatter, second.source_scatter),
-        _spectral_distance(first.target_scatter, second.target_scatter),
-    )
+    files = [(m.source_scatter, m.target_scatter) for m in (gathered.everything, *gathered.halves)]
+    between = _spectral_distance(*files[0])
+    within = min(map(_spectral_distance, *files[1:]))
     # Spectra of the same numbers, read in another order, differ by rounding.
     return between <= max(COPIES * within, 1e-14)
 

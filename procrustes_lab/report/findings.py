@@ -1,31 +1,79 @@
-"""One finding, and what can be found on one side of a pair by itself."""
+"""One finding, and all words that `diagnose` has for what it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from procrustes_lab.core.quantised import suspect
-
-from .pairing import Indices, Side
+from .pairing import Indices
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
-HALF = 2.0**-11
-"""Relative rounding error of half precision, the coarsest in which vectors are usually kept."""
+NO_ROWS = np.empty(0, dtype=np.int64)
 
-CONE = 0.7
-"""Length of the mean of unit vectors from which half of every cosine is the mean's alone."""
-
-_CODES = {
-    "packed bits": "eight signs in each: their dot products mean nothing",
-    "wrapped codes": "of which those too large came back at the other end of the range",
-    "codes of a byte": "and zero stands for another number in each column",
+WORDS = {
+    "mispaired rows": "About {share:.1%} of the rows have a partner that is no nearer than a "
+    "random row. Suspect are {suspects:,} rows, the worst first: {listed}. → Look these rows up on "
+    "both sides; join by an identifier, or leave them out and refit.",
+    "mispaired rows: all": "Rows paired at random align as well as these (z = {z:.1f}, p = "
+    "{p:.2f}): the sides are in different orders, or the models have nothing in common. → Join "
+    "both sides by an identifier, and check a few rows by eye.",
+    "shifted rows": "{count:,} rows of X ({share:.0%}), from about row {first:,.0f} to row "
+    "{last:,.0f}, belong to the row of Y that is {further}.{others} → One side gained or lost rows "
+    "before the first of them: join both sides by an identifier.",
+    "too few pairs": "Paired at random, these {n:,} rows agree {chance:.0%} as well as any pairing "
+    "could: a map learns them by heart, and little about other objects. → Fit on at least "
+    "{needed:,.0f} pairs ({each:.1f} a dimension), or reduce the dimension first.",
+    "two models": "{side}: {rows:,} rows look as if another model had made them than the other "
+    "{rest:,}: {listed}. A map fitted on either kind keeps {own:.0%} of the agreement on it and "
+    "{other:.0%} on the other. → Embed these rows again with the model of the rest, or fit a map "
+    "for each kind.",
+    "zero rows": "{side}: {rows:,} row{s} of zeros ({listed}), which have no direction: every "
+    "search with them is a tie. → Find out why the model had nothing to say there; leave them out.",
+    "zero rows: all": "{side}: all {rows:,} rows of zeros ({listed}), which have no direction: "
+    "every search with them is a tie. → Export this side again: it holds nothing.",
+    "quantised numbers": "{side}: all numbers are whole and fill a byte: they look like {code}, "
+    "{meaning}. → Turn the codes back into coordinates with the scale they were made by.",
+    "duplicated rows": "{side}: {rows:,} rows ({share:.1%}) repeat an earlier one. No search can "
+    "tell copies apart, and one that was fitted on helps its copy that was held out. → Remove the "
+    "copies from both sides before fitting and before measuring.",
+    "unnormalised vectors": "{side}: lengths vary by {spread:.1%}. Long vectors win searches by "
+    "dot product and weigh more in the fit: in it these rows count like {effective:,.0f} equal "
+    "ones. → Divide each row by its length on both sides, unless the lengths mean something.",
+    "different scales": "Rows of Y are {ratio:.3g} times as long as those of X, which alone makes "
+    "{share:.0%} of the alignment error. → Divide each row by its length on both sides, or fit a "
+    "factor: align(scale=True).",
+    "cone": "{side}: all vectors point into one cone, the mean of unit vectors has length "
+    "{length:.2f}, so two rows at random have a cosine of {cosine:.2f}. Errors look small even "
+    "where rows cannot be told apart, and a turn aligns little but the means. → Search with "
+    "query() of a map that is centred, or whitened a little, which adds no mean back; choose(X, Y) "
+    "tells which.",
+    "collapsed dimensions": "{side}: only {rank:,} of {d:,} dimensions vary, with an effective "
+    "rank of {effective:.0f}. The others cost storage, and raise no bound and no error. → Check "
+    "the export. If it is right, reduce by PCA: nothing is lost, and less is stored.",
+    "collapsed dimensions: to one": "{side}: one direction of {d:,} holds {first:.0%} of the "
+    "variance (effective rank {effective:.0f}), and decides most of every fit and search. → Look "
+    "what varies along it (length of text? language?) and project it out if it is of no use; or "
+    "whiten in part: align(whiten=0.25).",
+    "duplicated dimensions": "{side}: {columns:,} columns repeat an earlier one up to sign and "
+    "scale, such as {second:.0f} and {first:.0f}. What they say counts more than once in every dot "
+    "product. → Check the export; drop the repeated columns, and align again.",
+    "information loss": "From {d_x} to {d_y} dimensions the map drops {lost:.0%} of the energy of "
+    "X, more than it keeps. Any projection to {d_y} dimensions drops at least {least:.0%}. → Align "
+    "in the other direction, in which nothing is lost, or embed again.",
+    "hubness": "{never:.0%} of the rows of Y are among the {k} nearest of no aligned row of X: "
+    "most of the {missed:.0%} that miss their partner. The greatest hub is among those of "
+    "{largest:,.0f} (skewness {skewness:.1f}). → Normalise and centre both sides; if hubs remain, "
+    "correct the scores (CSLS).",
 }
+"""Sentence → remedy, by kind; a case of a kind that has words of its own follows a colon."""
+
+KINDS = tuple(name for name in WORDS if ":" not in name)
+"""All that `diagnose` looks for."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +91,9 @@ class Finding:
     sentence: str
     remedy: str
     evidence: Mapping[str, float]
-    rows: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64), repr=False)
+    rows: Indices = field(default_factory=lambda: NO_ROWS, repr=False)
 
     def __eq__(self, other: object) -> bool:
-        """Compare all that was found, number by number."""
         if not isinstance(other, Finding):
             return NotImplemented
         mine, theirs = ({**vars(one), "rows": one.rows.tolist()} for one in (self, other))
@@ -56,140 +103,14 @@ class Finding:
         return hash((self.kind, self.sentence))
 
 
-def one_side(side: Side) -> Iterator[Finding]:
-    """Look at one side: zeros, copies, lengths, mean, and dimensions."""
-    n, d = side.rows.shape
-    noticeable = np.sqrt(n) / 2
-    zero = np.flatnonzero(side.lengths == 0)
-    if len(zero):
-        everything = len(zero) == n
-        yield Finding(
-            "zero rows",
-            "error" if everything else "warning" if len(zero) > noticeable else "note",
-            f"{side.name}: {'all ' * everything}{len(zero):,} row{'s' * (len(zero) > 1)} of zeros "
-            f"({listed(zero)}), which have no direction: every search with them is a tie.",
-            "Export this side again: it holds nothing."
-            if everything
-            else "Find out why the model had nothing to say there; leave them out.",
-            {"rows": len(zero), "share": len(zero) / n},
-            zero,
-        )
-        if everything:
-            return
-    if code := suspect(side.rows[:: max(1, n // 2000)][:2000]):
-        yield Finding(
-            "quantised numbers",
-            "warning",
-            f"{side.name}: all numbers are whole and fill a byte: they look like {code}, "
-            f"{_CODES[code]}.",
-            "Turn the codes back into coordinates with the scale they were made by.",
-            {"least": float(side.rows.min()), "largest": float(side.rows.max())},
-        )
-
-    copies = _copies(side)
-    if len(copies) > noticeable:
-        share = len(copies) / n
-        yield Finding(
-            "duplicated rows",
-            "warning" if share > 0.5 else "note",
-            f"{side.name}: {len(copies):,} rows ({share:.1%}) repeat an earlier one. No search "
-            "can tell copies apart, and one that was fitted on helps its copy that was held out.",
-            "Remove the copies from both sides before fitting and before measuring.",
-            {"rows": len(copies), "share": share},
-            copies,
-        )
-
-    lengths = side.lengths[side.lengths > 0]
-    lengths = lengths / lengths.max()  # so that no fourth power leaves the range
-    spread = float(lengths.std() / lengths.mean())
-    if spread > 4 * HALF:
-        effective = float(np.sum(lengths**2)) ** 2 / float(np.sum(lengths**4))
-        yield Finding(
-            "unnormalised vectors",
-            "warning" if effective < len(lengths) / 2 else "note",
-            f"{side.name}: lengths vary by {spread:.1%}. Long vectors win searches by dot product "
-            f"and weigh more in the fit: in it these rows count like {effective:,.0f} equal ones.",
-            "Divide each row by its length on both sides, unless the lengths mean something.",
-            {"spread": spread, "effective": effective},
-        )
-
-    common = float(np.linalg.norm(side.direction))
-    if common > CONE:
-        yield Finding(
-            "cone",
-            "warning",
-            f"{side.name}: all vectors point into one cone, the mean of unit vectors has length "
-            f"{common:.2f}, so two rows at random have a cosine of {common**2:.2f}. Errors look "
-            "small even where rows cannot be told apart, and a turn aligns little but the means.",
-            "Search with query() of a map that is centred, or whitened a little, which adds no "
-            "mean back; choose(X, Y) tells which.",
-            {"length": common},
-        )
-    if n > d:
-        yield from _dimensions(side)
-
-
-def _copies(side: Side) -> Indices:
-    """Rows, not zero, that an earlier row equals exactly."""
-    seen, copies = set(), []
-    for i in np.flatnonzero(side.lengths):
-        digest = hash((side.rows[i] + 0.0).tobytes())  # −0 becomes 0; whole rows would not fit
-        if digest in seen:
-            copies.append(i)
-        seen.add(digest)
-    return np.array(copies, dtype=np.int64)
-
-
-def _dimensions(side: Side) -> Iterator[Finding]:
-    """Directions that carry nothing, or nearly everything, and columns that say the same."""
-    d = len(side.mean)
-    # Rounding to half precision adds noise to every direction: HALF² of the mean square of a
-    # coordinate, times (1 + √(d/n))² <= 4 in the worst direction.
-    nothing = 4 * HALF**2 * side.energy / d
-    total = float(side.values.sum())
-    if total <= d * nothing:
-        return
-    rank = int(np.count_nonzero(side.values > nothing))
-    shares = side.values / total
-    effective = float(np.exp(-np.sum(shares * np.log(shares, where=shares > 0, out=0 * shares))))
-    evidence = {"rank": rank, "effective": effective, "first": float(shares[0])}
-    if rank < d:
-        yield Finding(
-            "collapsed dimensions",
-            "warning" if rank < d / 2 else "note",
-            f"{side.name}: only {rank:,} of {d:,} dimensions vary, with an effective rank of "
-            f"{effective:.0f}. The others cost storage, and raise no bound and no error.",
-            "Check the export. If it is right, reduce by PCA: nothing is lost, and less is stored.",
-            evidence,
-        )
-    elif shares[0] > 0.5 and d > 3:  # one of three holds half by chance alone
-        yield Finding(
-            "collapsed dimensions",
-            "warning",
-            f"{side.name}: one direction of {d:,} holds {shares[0]:.0%} of the variance (effective "
-            f"rank {effective:.0f}), and decides most of every fit and search.",
-            "Look what varies along it (length of text? language?) and project it out if it is "
-            "of no use; or whiten in part: align(whiten=0.25).",
-            evidence,
-        )
-    variance = np.diagonal(side.covariance)
-    varying = np.flatnonzero(variance > nothing)
-    unit = side.covariance[np.ix_(varying, varying)]
-    unit = unit / np.sqrt(np.outer(variance[varying], variance[varying]))
-    twins = varying[np.argwhere(np.triu(unit**2 > 1 - 4 * HALF**2, 1))]
-    if len(twins):
-        again = len(np.unique(twins[:, 1]))
-        first, second = twins[0]
-        yield Finding(
-            "duplicated dimensions",
-            "warning" if again > d / 2 else "note",
-            f"{side.name}: {again:,} columns repeat an earlier one up to sign and scale, such as "
-            f"{second} and {first}. What they say counts more than once in every dot product.",
-            "Check the export; drop the repeated columns, and align again.",
-            {"columns": again, "first": float(first), "second": float(second)},
-        )
-
-
-def listed(rows: Indices, most: int = 8) -> str:
-    """Name the first of some rows."""
-    return ", ".join(map(str, rows[:most])) + (", …" if len(rows) > most else "")
+def found(
+    name: str,
+    severity: Severity,
+    evidence: Mapping[str, float],
+    rows: Indices = NO_ROWS,
+    **words: str | float,
+) -> Finding:
+    """Make a finding by its name in `WORDS`, filled with the evidence, the rows and other words."""
+    listed = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else "")
+    sentence, remedy = WORDS[name].format(**evidence, **words, listed=listed).split(" → ")
+    return Finding(name.partition(":")[0], severity, sentence, remedy, evidence, rows)

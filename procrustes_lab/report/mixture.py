@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,34 +12,18 @@ from procrustes_lab.core.polar import polar
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.search.maps import unit_rows
 
-from .pairing import Indices, Pairing, Side
+from .findings import Finding, found
+from .pairing import Pairing, Side
 
-FEWEST = 200
-"""Pairs below which topics look like models: a map learnt on 25 of them is one of their topic."""
-
-SPLITS = 3
-"""Directions of the kernel along which a file is split; the first may be a topic, not a model."""
-
-LOST = 1 / 4
-"""Rank, as a share, beyond which a partner is lost: a map of the other model does not find it."""
+FEWEST = 200  # pairs; on fewer, topics look like models: a map learnt on 25 is one of their topic
+SPLITS = 3  # directions of the kernel that split a file; the first may be a topic, not a model
+LOST = 1 / 4  # rank beyond which a partner is lost: a map of the other model does not find it
 
 Mask = NDArray[np.bool_]
 
 
-class Mixture(NamedTuple):
-    """The rows of the rarer of two kinds in one side, ascending, and how maps tell the kinds apart.
-
-    `own` and `other` are the agreement, 1 − 2 × mean rank of the partner, of rows that a map has
-    not seen: of the kind it was fitted on, and of the other kind. 1 is perfect and 0 chance.
-    """
-
-    rows: Indices
-    own: float
-    other: float
-
-
-def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
-    """Find two models in the rows of one side, if there are two.
+def two_models(pairs: Pairing, side: Side) -> Iterator[Finding]:
+    """Find two models in the rows of one side, if there are two; name the rarer one's rows.
 
     Rows are split by the kernel (x·x')², whose feature is the outer product xxᵀ: the two kinds
     differ in their second moments, with or without a mean of their own. Two large kinds show in its
@@ -50,23 +33,24 @@ def find_mixture(pairs: Pairing, side: Side) -> Mixture | None:
     own kind, and less than half of that on the other.
     """
     if pairs.n < FEWEST:
-        return None
+        return
     unit = unit_rows(side.rows[pairs.sample].astype(float))
-    best, kind = (1.0, 1.0), None
-    for split in _splits(unit, pairs.partner_ranks()[pairs.sample] > LOST):
-        if 8 <= split.sum() <= len(split) - 8:
-            own, other = _agreements(pairs, split)
-            if own > 0.5 and other < min(own / 2, best[1]):
-                best, kind = (own, other), split
-    if kind is None:
-        return None
+    lost = pairs.partner_ranks()[pairs.sample] > LOST
+    splits = (kind for kind in _splits(unit, lost) if 8 <= kind.sum() <= len(kind) - 8)
+    kinds = [(*_agreements(pairs, kind), kind) for kind in splits]
+    kinds = [(own, other, kind) for own, other, kind in kinds if own > 0.5 and other < own / 2]
+    if not kinds:
+        return
+    own, other, kind = min(kinds, key=lambda found: found[1])
     # Of the kinds' second moments A and B, xᵀ(A − B)x tells to which a row is nearer.
     a, b = (unit[rows].T @ unit[rows] / rows.sum() for rows in (kind, ~kind))
     difference, threshold = a - b, float(np.vdot(a, a) - np.vdot(b, b)) / 2
     blocks = (unit_rows(block.astype(float)) for block in side.blocks)
     first = np.concatenate([np.vecdot(x @ difference, x) for x in blocks]) > threshold
     first = first == first[0]  # of two halves the first row's is named, whatever a vector's sign
-    return Mixture(np.flatnonzero(first == (2 * first.sum() <= pairs.n)), *best)
+    rows = np.flatnonzero(first == (2 * first.sum() <= pairs.n))
+    evidence = {"rows": len(rows), "share": len(rows) / pairs.n, "own": own, "other": other}
+    yield found("two models", "error", evidence, rows, side=side.name, rest=pairs.n - len(rows))
 
 
 def _splits(unit: Matrix, lost: Mask) -> Iterator[Mask]:
@@ -78,7 +62,7 @@ def _splits(unit: Matrix, lost: Mask) -> Iterator[Mask]:
         return
     start = np.random.default_rng(0).standard_normal(len(kernel))
     for direction in eigsh(kernel, SPLITS, which="LA", v0=start, tol=1e-3)[1].T[::-1]:
-        before, kind = lost, direction > 0
+        kind = direction > 0
         for _ in range(20):
             before, kind = kind, _nearer(kernel, kind)
             if np.array_equal(before, kind):
@@ -100,22 +84,20 @@ def _nearer(kernel: Matrix, kind: Mask) -> Mask:
 def _agreements(pairs: Pairing, kind: Mask) -> tuple[float, float]:
     """Return the lesser agreement of a map with its own kind, and the mean with the other.
 
-    In the leading principal directions, as the permutation test.
+    Agreement is 1 − 2 × mean rank of the partner, of rows that the map has not seen: 1 is perfect
+    and 0 chance. In the leading principal directions, as the permutation test.
     """
     x, y = (side.leading(pairs.sample) for side in (pairs.source, pairs.target))
-    groups = np.flatnonzero(kind), np.flatnonzero(~kind)
-    own, other = [], []
-    for mine, theirs in (groups, groups[::-1]):
-        fitted, unseen = mine[::2], mine[1::2]
+    own: list[float] = []
+    other: list[float] = []
+    for mine in (kind, ~kind):
+        fitted, unseen = np.flatnonzero(mine)[::2], np.flatnonzero(mine)[1::2]
         W = polar(_centred(x[fitted]).T @ _centred(y[fitted]))[0]
-        own.append(_agreement(x[unseen] @ W, y[unseen]))
-        other.append(_agreement(x[theirs] @ W, y[theirs]))
+        for rows, agreements in ((unseen, own), (~mine, other)):
+            a, b = _centred(x[rows] @ W), _centred(y[rows])
+            rank = np.mean(a @ b.T >= np.vecdot(a, b)[:, np.newaxis])
+            agreements.append(1 - 2 * float(rank))
     return min(own), float(np.mean(other))
-
-
-def _agreement(moved: Matrix, partners: Matrix) -> float:
-    a, b = _centred(moved), _centred(partners)
-    return 1 - 2 * float(np.mean(a @ b.T >= np.vecdot(a, b)[:, np.newaxis]))
 
 
 def _centred(rows: Matrix) -> Matrix:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from itertools import pairwise
-from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,33 +15,16 @@ from procrustes_lab.core.sums import Matrix, product_type
 from procrustes_lab.core.validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
 
 Indices = NDArray[np.int64]
-Run = tuple[int, int, int]
 
-ALPHA = 1e-3
-"""How often a test may accuse a healthy pair."""
-
-SAMPLE = 2000
-"""Rows on which shuffles and offsets are tried."""
-
-DIRECTIONS = 64
-"""Leading principal directions in which they are: many shuffles are cheap in so few."""
-
-REFERENCES = 500
-"""Random rows that every row's partner is ranked among."""
-
-LARGEST_OFFSET = 10
+ALPHA = 1e-3  # how often a test may accuse a healthy pair
+SAMPLE = 2000  # rows on which shuffles and offsets are tried
+DIRECTIONS = 64  # leading principal directions in which they are: many shuffles are cheap in so few
+REFERENCES = 500  # random rows that every row's partner is ranked among
+LARGEST_OFFSET = 10  # tried in either direction: a header, a few lost rows
 OFFSETS = range(-LARGEST_OFFSET, LARGEST_OFFSET + 1)
-"""Offsets tried in either direction: a header, a few lost rows."""
-
-RUN = 50
-"""Rows that decide on their offset together: enough for the t-test to be a good one."""
-
-PURITY = 0.8
-"""Share of the suspect rows that should be wrong."""
-
-BLOCK_ROWS = 512
-"""Rows handled at a time, or an eighth of all if that is less: they fit in a processor's cache, and
-few of them have neighbours in the next block."""
+RUN = 50  # rows that decide on their offset together: enough for the t-test to be a good one
+PURITY = 0.8  # share of the suspect rows that should be wrong
+BLOCK_ROWS = 512  # at a time: they fit in a cache, and few have neighbours in the next block
 
 
 class PermutationTest(NamedTuple):
@@ -65,30 +46,24 @@ class PermutationTest(NamedTuple):
 
 
 class Side:
-    """One embedding set, `rows` (n, d) of `lengths` (n,), and its principal directions.
+    """One embedding set, `rows` (n, d) in `blocks` of them, and their `lengths` (n,).
 
     `mean` (d,) is that of the rows, `direction` (d,) that of the rows divided by their lengths.
-    `values` (d,) are the eigenvalues of the `covariance`, descending, and `directions` its
-    eigenvectors, as columns. `blocks` are the rows, `BLOCK_ROWS` at a time.
+    `values` (d,), descending, and `directions`, as columns, belong to the `covariance`.
     """
 
     def __init__(self, name: str, rows: Embeddings, mean: Matrix, scatter: Matrix) -> None:
         self.name, self.rows, self.mean = name, rows, mean
-        cuts = range(BLOCK_ROWS, len(rows), BLOCK_ROWS)
-        self.blocks = np.split(rows, cuts)
+        self.blocks = np.split(rows, range(BLOCK_ROWS, len(rows), BLOCK_ROWS))
         lengths = [np.linalg.norm(block.astype(np.float64), axis=1) for block in self.blocks]
-        self.lengths = np.concatenate(lengths)
-        weights = np.divide(1.0, self.lengths, where=self.lengths > 0, out=np.zeros(len(rows)))
-        parts = (w @ block for w, block in zip(np.split(weights, cuts), self.blocks, strict=True))
-        self.direction = reduce(add, parts) / max(1, int(np.count_nonzero(weights)))
+        self.lengths, directions = np.concatenate(lengths), np.zeros_like(mean)
+        for block, length in zip(self.blocks, lengths, strict=True):
+            directions += (1 / np.where(length > 0, length, np.inf)) @ block
+        self.direction = directions / max(1, int(np.count_nonzero(self.lengths)))
+        self.energy = float(np.mean(self.lengths**2))
         self.covariance = scatter / len(rows)
-        values, directions = np.linalg.eigh(self.covariance)
-        self.values, self.directions = np.maximum(values[::-1], 0.0), directions[:, ::-1]
-
-    @property
-    def energy(self) -> float:
-        """Mean squared length."""
-        return float(np.mean(self.lengths**2))
+        values, vectors = np.linalg.eigh(self.covariance)
+        self.values, self.directions = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
 
     def centred(self, rows: Indices) -> Matrix:
         """Return some rows, about the mean."""
@@ -113,15 +88,14 @@ class Pairing:
             raise ValueError(f"{SOURCE} has 1 row; expected at least 2: one pair says nothing")
         reject_nonfinite(x, SOURCE)  # or the message would count rows from a block's first
         reject_nonfinite(y, TARGET)
-        self._block = min(BLOCK_ROWS, -(-len(x) // 8))
-        self._even, self._odd = self._halves(x, y)
-        self.moments = m = self._even + self._odd
-        unit = max(m.source_scale, m.target_scale)
+        self.n, self._seed = len(x), seed
+        self._block = min(BLOCK_ROWS, -(-self.n // 8))
+        self._halves = _halves(x, y, self._block)
+        unit = max(scale for m in self._halves for scale in (m.source_scale, m.target_scale))
         if unit != 1.0:  # or squares would leave the range of float64
             x, y = x / unit, y / unit
-            self._even, self._odd = self._halves(x, y)
-            self.moments = m = self._even + self._odd
-        self.n, self._seed = len(x), seed
+            self._halves = _halves(x, y, self._block)
+        self.moments = m = self._halves[0] + self._halves[1]
         a, b = m.source_scale, m.target_scale
         self.source = Side(SOURCE, x, m.source_mean * a, m.source_scatter * a**2)
         self.target = Side(TARGET, y, m.target_mean * b, m.target_scatter * b**2)
@@ -135,13 +109,9 @@ class Pairing:
         Rows change places within runs of `RUN` consecutive ones only: in a sorted file neighbours
         are alike, and a pairing that is right to within a thousand rows would beat every shuffle
         of the whole. At most `SAMPLE` rows take part, in random runs, by their coordinates in the
-        leading principal directions. None of this depends on the pairing, so that the test is
-        exact and assumes nothing, but that unpaired rows of a run are exchangeable. The smallest
-        p is 1/(1 + permutations).
-
-        D. A. Jackson (1995), PROTEST: a Procrustean randomization test of community environment
-        concordance, Écoscience 2, 297–303. B. Phipson and G. K. Smyth (2010), Permutation p-values
-        should never be zero, doi:10.2202/1544-6115.1585.
+        leading principal directions. None of that depends on the pairing, so the test is exact,
+        and assumes only that unpaired rows of a run are exchangeable (Jackson, 1995, PROTEST,
+        Écoscience 2, 297–303; Phipson and Smyth, 2010, doi:10.2202/1544-6115.1585).
         """
         rng = np.random.default_rng(self._seed)
         width = min(RUN, self.n)
@@ -168,22 +138,21 @@ class Pairing:
     def errors_by_offset(self) -> dict[int, float]:
         """Return the alignment error if row i of X is paired with row i + k of Y, by offset k.
 
-        Measured on the first `SAMPLE` rows, in the leading principal directions, and on equally
-        many pairs for each of `OFFSETS`. Fewer than `RUN` pairs leave only the offset 0.
+        In the leading principal directions, on equally many of the first `SAMPLE` rows for each
+        of `OFFSETS`. Fewer than `RUN` pairs leave only the offset 0.
         """
         first = np.arange(min(SAMPLE, self.n))
         a, b = self.source.leading(first), self.target.leading(first)
-        if len(first) - 2 * LARGEST_OFFSET < RUN:
-            return {0: _error(a, b)}
         start, stop = LARGEST_OFFSET, len(first) - LARGEST_OFFSET
+        if stop - start < RUN:
+            return {0: _error(a, b)}
         return {k: _error(a[start:stop], b[start + k : stop + k]) for k in OFFSETS}
 
     def offset(self, test: PermutationTest) -> int:
         """Return the offset with the least error; 0 unless another is better than by chance.
 
         How much errors vary by chance is told by the test of this pairing. In a sorted file the
-        error changes slowly with the offset, so the least must be a valley: an end of the range is
-        none.
+        error changes slowly with the offset: only a valley counts, not an end of the range.
         """
         errors = self.errors_by_offset()
         best = min(errors, key=lambda k: errors[k])
@@ -195,95 +164,74 @@ class Pairing:
     def partner_ranks(self) -> Matrix:
         """Return, for each row of X, the share of random rows of Y that are as near as its partner.
 
-        The map is fitted on the other half of the rows, blocks of them in turn, so that a wrong
-        pair cannot excuse itself, nor its neighbours in a sorted file. A row paired at random has
-        a share uniform on (0, 1]; those of right pairs crowd near 0. The partner itself counts: the
-        least is 1/(1 + number of random rows).
+        A row paired at random has a share uniform on (0, 1]; those of right pairs crowd near 0. The
+        partner itself counts: the least is 1/(1 + number of random rows).
         """
         return self.by_row(0)[0]
 
     def by_row(self, offset: int) -> tuple[Matrix, Matrix]:
         """Return `partner_ranks`, and each row's agreement with the row k further on, by offset k.
 
-        The maps are fitted at the offset that is given. Agreements, shape (n, number of `OFFSETS`),
-        are dot products after aligning; NaN where there is no such row.
+        A map is fitted on the other half of the rows, blocks of them in turn, so that a wrong pair
+        cannot excuse itself, nor its neighbours in a sorted file; and at the offset that is given.
+        Agreements, shape (n, number of `OFFSETS`), are dot products; NaN where there is no row.
         """
-        if offset not in self._by_row:
-            self._by_row[offset] = self._ranks_and_agreement(offset)
-        return self._by_row[offset]
-
-    def _ranks_and_agreement(self, offset: int) -> tuple[Matrix, Matrix]:
-        even, odd = self._even, self._odd
+        if offset in self._by_row:
+            return self._by_row[offset]
+        n, halves = self.n, self._halves
         if offset:
             up, down = max(0, -offset), max(0, offset)
-            x, y = self.source.rows, self.target.rows
-            even, odd = self._halves(x[up : self.n - down], y[down : self.n - up])
-        maps = polar(odd.cross_scatter)[0], polar(even.cross_scatter)[0]
+            x, y = self.source.rows[up : n - down], self.target.rows[down : n - up]
+            halves = _halves(x, y, self._block)
+        maps = [polar(half.cross_scatter)[0] for half in halves]
         references = self._order[:REFERENCES]
         others = self.target.centred(references).T
-        n = self.n
-        ranks, agreement = np.empty(n), np.full((n, len(OFFSETS)), np.nan)
+        ranks, agreement = np.empty(n), np.empty((n, len(OFFSETS)))
         for block, start in enumerate(range(0, n, self._block)):
             rows = np.arange(start, min(start + self._block, n))
-            aligned = self.source.centred(rows) @ maps[block % 2]
-            near = np.arange(max(0, start - LARGEST_OFFSET), min(rows[-1] + LARGEST_OFFSET + 1, n))
-            partners = self.target.centred(near)
+            aligned = self.source.centred(rows) @ maps[1 - block % 2]
             for column, k in enumerate(OFFSETS):
-                there = rows[(rows + k >= 0) & (rows + k < n)]
-                a, b = aligned[there - start], partners[there + k - near[0]]
-                agreement[there, column] = np.vecdot(a, b)
-            own, scores = agreement[rows, LARGEST_OFFSET], aligned @ others
+                further_on = self.target.centred((rows + k) % n)
+                agreement[rows, column] = np.vecdot(aligned, further_on)
+            scores = aligned @ others
             scores[rows[:, np.newaxis] == references] = -np.inf
-            as_near = np.count_nonzero(scores >= own[:, np.newaxis], axis=1)
-            ranks[rows] = (1 + as_near) / (1 + len(references))
+            as_near = scores >= agreement[rows, LARGEST_OFFSET, np.newaxis]
+            ranks[rows] = (1 + np.count_nonzero(as_near, axis=1)) / (1 + len(references))
+        further_on = np.arange(n)[:, np.newaxis] + np.array(OFFSETS)
+        agreement[(further_on < 0) | (further_on >= n)] = np.nan
+        self._by_row[offset] = ranks, agreement
         return ranks, agreement
 
-    def _halves(self, x: Embeddings, y: Embeddings) -> tuple[Moments, Moments]:
-        """Moments of the even blocks of rows, and of the odd ones: each half judges the other."""
-        step, dtype = self._block, product_type(x, y)
-        blocks = (slice(start, start + step) for start in range(0, len(x), step))
-        parts = [moments_of(x[rows], y[rows], dtype) for rows in blocks]
-        return reduce(add, parts[0::2]), reduce(add, parts[1::2])
 
+def shifts(agreement: Matrix) -> Indices:
+    """Return the offset of each row: 0, or k in runs that agree with the rows k further on.
 
-def shifted_runs(agreement: Matrix) -> list[Run]:
-    """Find runs of rows, (start, stop, k), that agree with the row k further on, not their own.
-
-    Agreement is that of `Pairing.by_row`, of at least `RUN` rows.
+    Agreement is that of `Pairing.by_row`; a run is of about `RUN` rows.
     """
     n = len(agreement)
-    edges = np.linspace(0, n, n // RUN + 1).astype(int)
-    runs: list[Run] = []
+    offsets, edges = np.zeros(n, dtype=np.int64), np.linspace(0, n, n // RUN + 1).astype(int)
     for start, stop in pairwise(edges.tolist()):
         block = agreement[start:stop]
-        rival, best = np.argsort(np.nanmean(block, axis=0))[-2:]
-        if best == LARGEST_OFFSET:
-            continue
         # In a sorted file neighbours are alike: the best must beat the next best too, not only 0.
+        rival, best = np.argsort(np.nanmean(block, axis=0))[-2:]
         gain = block[:, best] - block[:, rival]
         gain = gain[~np.isnan(gain)]
         critical = stdtrit(len(gain) - 1, 1 - ALPHA / (len(edges) - 1))
         if gain.mean() > critical * gain.std(ddof=1) / np.sqrt(len(gain)):
-            k = OFFSETS[int(best)]
-            if runs and runs[-1][1:] == (start, k):
-                start = runs.pop()[0]
-            runs.append((start, stop, k))
-    return runs
+            offsets[start:stop] = OFFSETS[best]
+    return offsets
 
 
 def any_at_random(ranks: Matrix) -> bool:
     """Whether the tail of `Pairing.partner_ranks` is too flat to come from right pairs alone.
 
     Of random partners above a rank τ, half are above (1 + τ)/2. The density of right ones falls
-    towards 1; if at least as fast as a straight line that ends at 0, a quarter are. A
-    binomial test of a quarter, at four places.
+    towards 1; if at least as fast as a straight line that ends at 0, a quarter are. Tested is a
+    quarter, binomially, at four places.
     """
-    for threshold in (1 / 16, 1 / 8, 1 / 4, 1 / 2):
-        tail = ranks[ranks > threshold]
-        upper = np.count_nonzero(tail > (1 + threshold) / 2)
-        if upper and bdtrc(upper - 1, len(tail), 1 / 4) < ALPHA / 4:
-            return True
-    return False
+    levels = np.array([[1 / 16], [1 / 8], [1 / 4], [1 / 2]])
+    tail, upper = (np.count_nonzero(ranks > u, axis=1) for u in (levels, (1 + levels) / 2))
+    return bool(np.any(bdtrc(upper - 1, tail, 1 / 4) < ALPHA / 4))
 
 
 def share_at_random(ranks: Matrix) -> float:
@@ -291,10 +239,8 @@ def share_at_random(ranks: Matrix) -> float:
 
     Above a rank λ, (1 − λ) of the random partners are found, and right ones that make the estimate
     too large: fewer for a larger λ, which leaves fewer rows to count, too. The λ is taken with the
-    least mean squared error, the lowest estimate standing for the truth.
-
-    J. D. Storey (2002), A direct approach to false discovery rates, doi:10.1111/1467-9868.00346;
-    J. D. Storey, J. E. Taylor and D. Siegmund (2004), doi:10.1111/j.1467-9868.2004.00439.x.
+    least mean squared error, the lowest estimate standing for the truth (Storey, 2002,
+    doi:10.1111/1467-9868.00346; and others, 2004, doi:10.1111/j.1467-9868.2004.00439.x).
     """
     levels = np.array([1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4])
     above = np.mean(ranks > levels[:, np.newaxis], axis=1)
@@ -315,6 +261,15 @@ def suspects(ranks: Matrix) -> Indices:
     at_random = share_at_random(ranks) * (1 - levels) * len(ranks)
     worst_first = np.argsort(-ranks, kind="stable")
     return worst_first[: above[np.argmax(at_random >= PURITY * above)]]
+
+
+def _halves(x: Embeddings, y: Embeddings, step: int) -> list[Moments]:
+    """Moments of the even blocks of rows, and of the odd ones: each half judges the other."""
+    halves: list[Any] = [0, 0]  # to which moments can be added
+    for block, start in enumerate(range(0, len(x), step)):
+        rows = slice(start, start + step)
+        halves[block % 2] += moments_of(x[rows], y[rows], product_type(x, y))
+    return halves
 
 
 def _error(a: Embeddings, b: Embeddings) -> float:
