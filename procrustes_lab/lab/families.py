@@ -7,6 +7,7 @@ largest p² of given singular values and ε; and the lens T2, t − √(t² − 
 """
 
 from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,25 +18,16 @@ Pair = tuple[Array, Array]
 Family = Callable[[int, int, int, np.random.Generator], Pair]
 
 
-# Pairs that attain a bound
-
-
 def extremal(n: int, source_dim: int, target_dim: int, epsilon: float = 1.0) -> Pair:
     """Attain T1′ at any size, and T1 where the dimensions agree and n ≥ 2d.
 
-    The sources live on the first r_x = min(d_x, n) objects, the targets on r_y = min(d_y, n − r_x)
-    others, all of one length; n = 2d, d_x = d_y = d give X = [I; 0], Y = [0; I], scaled. G − H is
-    diagonal with r = r_x + r_y = min(n, d_x + d_y) entries ±c, c = ε/√r, and XᵀY = 0 leaves nothing
-    to align, so p² = t = rc = √r·ε. Up to rotations of object space and of either side, no other
-    pair attains T1, except G = H.
+    The sources live on the first min(d_x, n) objects, the targets on the next, all of one length;
+    n = 2d, d_x = d_y = d give X = [I; 0], Y = [0; I], scaled. G − H is diagonal with r = min(n,
+    d_x + d_y) entries ±c, c = ε/√r, and XᵀY = 0 leaves nothing to align, so p² = t = rc = √r·ε. Up
+    to rotations of object space and of either side, no other pair attains T1, except G = H.
     """
-    source_rank = min(source_dim, n)
-    target_rank = min(target_dim, n - source_rank)
-    length = np.sqrt(epsilon) / (source_rank + target_rank) ** 0.25
-    X, Y = np.zeros((n, source_dim)), np.zeros((n, target_dim))
-    X[range(source_rank), range(source_rank)] = length
-    Y[range(source_rank, source_rank + target_rank), range(target_rank)] = length
-    return X, Y
+    length = np.sqrt(epsilon) / min(n, source_dim + target_dim) ** 0.25
+    return length * np.eye(n, source_dim), length * np.eye(n, target_dim, k=-min(n, source_dim))
 
 
 def spectral(source: ArrayLike, target: ArrayLike, epsilon: float) -> Pair:
@@ -57,8 +49,7 @@ def spectral(source: ArrayLike, target: ArrayLike, epsilon: float) -> Pair:
     before = np.cumsum(squares) - squares
     spent = np.clip((epsilon**2 - least) / 2 - before, 0.0, squares)
     sine = np.sqrt(spent / np.where(squares > 0.0, squares, 1.0))
-    X = np.vstack([np.diag(x), np.zeros((x.size, x.size))])
-    return X, np.vstack([np.diag(y * np.sqrt(1.0 - sine**2)), np.diag(y * sine)])
+    return _in_planes(x, y * np.sqrt(1.0 - sine**2), y * sine)
 
 
 def unit_extremal(n: int, dim: int) -> Pair:
@@ -74,14 +65,12 @@ def unit_extremal(n: int, dim: int) -> Pair:
     at = np.arange(n)
     phase = 2 * np.pi * np.outer(at, np.arange(1, (n + 1) // 2)) / n
     waves = np.sqrt(2) * np.stack([np.cos(phase), np.sin(phase)], axis=2).reshape(n, -1)
-    constant, alternating = np.ones((n, 1)), np.where(at % 2, -1.0, 1.0)[:, None]
-    if dim % 2:
-        sides = [constant, waves[:, : dim - 1]], [alternating, waves[:, dim - 1 : 2 * dim - 2]]
-    elif n >= 2 * dim + 1:
-        sides = [waves[:, :dim]], [waves[:, dim : 2 * dim]]
-    else:
-        sides = [waves[:, :dim]], [constant, alternating, waves[:, dim:]]
-    X, Y = (np.hstack(side) / np.sqrt(dim) for side in sides)
+    flat = iter([np.ones((n, 1)), np.where(at % 2, -1.0, 1.0)[:, None]])
+    even = dim - dim % 2
+    X, Y = (
+        np.hstack([*islice(flat, dim - side.shape[1]), side]) / np.sqrt(dim)
+        for side in (waves[:, :even], waves[:, even : 2 * even])
+    )
     return X, Y
 
 
@@ -89,41 +78,37 @@ def tilted(angles: ArrayLike, energies: ArrayLike) -> Pair:
     """Turn each source axis by its own angle, in its own plane: the lens's building block.
 
     Axis i of X has squared length wᵢ and axis i of Y the same length at angle θᵢ ∈ [0, π/2] from
-    it; the k planes are orthogonal. Each contributes eigenvalues ±wᵢ sin θᵢ to G − H and wᵢ cos
-    θᵢ to ‖XᵀY‖_*, so that
+    it; the k planes are orthogonal, X and Y (2k, k). Each contributes eigenvalues ±wᵢ sin θᵢ to
+    G − H and wᵢ cos θᵢ to ‖XᵀY‖_*, so that
 
         t = 2 Σ wᵢ,    Δ = 2 Σ wᵢ sin θᵢ,    ε² = 2 Σ wᵢ² sin² θᵢ,    p² = 2 Σ wᵢ (1 − cos θᵢ).
 
-    In lens coordinates (Δ/t, p²/t) is the average of the points (sin θᵢ, 1 − cos θᵢ) with weights
-    wᵢ. One common angle sits on the lens's lower side; angles 0 and π/2 alone, on its upper side;
-    averages reach every point between, because the lens is the convex hull of its lower side.
-    X and Y are (2k, k).
+    In the lens, (Δ/t, p²/t) is the average of the points (sin θᵢ, 1 − cos θᵢ) with weights wᵢ: on
+    its lower side for one common angle, on its upper side for angles 0 and π/2, and anywhere
+    between for others, because the lens is the convex hull of its lower side.
     """
     theta, lengths = np.asarray(angles, float), np.sqrt(np.asarray(energies, float))
-    X = np.vstack([np.diag(lengths), np.zeros((lengths.size, lengths.size))])
-    Y = np.vstack([np.diag(lengths * np.cos(theta)), np.diag(lengths * np.sin(theta))])
-    return X, Y
+    return _in_planes(lengths, lengths * np.cos(theta), lengths * np.sin(theta))
 
 
 def at(x: float, y: float) -> Pair:
-    """Place a pair at a given point (Δ/t, p²/t) of the lens, with unit total energy t = 1.
+    """Place a pair, (4, 2), at a point (Δ/t, p²/t) of the lens, with unit total energy t = 1.
 
     The ray from the origin through the point meets the lower side at the angle θ = 2 arctan(y/x),
     since (1 − cos θ)/sin θ = tan(θ/2). One plane at that angle carries the fraction x/sin θ of the
-    energy and a plane that both sets share carries the rest; X and Y are (4, 2). Raises ValueError
-    outside the lens, 1 − √(1 − x²) ≤ y ≤ x ≤ 1, where no pair can be.
+    energy, and a plane that both sets share the rest. Raises ValueError outside the lens,
+    1 − √(1 − x²) ≤ y ≤ x ≤ 1, where no pair can be.
     """
     theta, turned = _chord(x, y)
     return tilted([theta, 0.0], [turned / 2.0, (1.0 - turned) / 2.0])
 
 
 def unit_at(x: float, y: float) -> Pair:
-    """Place a pair of unit rows at a given point (Δ/t, p²/t) of the lens; see `at`.
+    """Place a pair of unit rows, (8, 3), at a point (Δ/t, p²/t) of the lens; see `at`.
 
-    The columns of X and Y, (8, 3), are Walsh functions, ±1 everywhere, times lengths: a row's
-    squared length is the sum of the columns' weights. One column is shared and two turn by θ, in
-    planes (1, 2) and (4, 7), to opposite sides: as 1·2 = 4·7, what one adds to a row's length the
-    other takes.
+    The columns are Walsh functions, ±1 everywhere, times lengths: a row's squared length is the sum
+    of the columns' weights. One column is shared and two turn by θ, in planes (1, 2) and (4, 7), to
+    opposite sides: as 1·2 = 4·7, what one adds to a row's length the other takes.
     """
     theta, turned = _chord(x, y)
     walsh = hadamard(8).astype(float)
@@ -136,8 +121,7 @@ def unit_at(x: float, y: float) -> Pair:
 def rank_one(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
     """Attain the lens's lower side: every pair of rank-one sets X = uaᵀ, Y = vbᵀ does.
 
-    With unit a and b the Gram matrices are uuᵀ and vvᵀ, so that Δ² = t² − 4⟨u, v⟩² and
-    p² = t − 2|⟨u, v⟩|: eliminate ⟨u, v⟩.
+    With unit a and b, Δ² = t² − 4⟨u, v⟩² and p² = t − 2|⟨u, v⟩|: eliminate ⟨u, v⟩.
     """
     a, b = rng.standard_normal(source_dim), rng.standard_normal(target_dim)
     u, v = rng.standard_normal(n), rng.standard_normal(n)
@@ -149,23 +133,18 @@ def rank_one(n: int, source_dim: int, target_dim: int, rng: np.random.Generator)
 def shared_or_disjoint(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
     """Attain the lens's upper side: what the two sets do not share, they have on separate supports.
 
-    G = K + A and H = K + B with K, A and B supported on mutually orthogonal subspaces of object
+    G = K + A and H = K + B with K, A and B on random, mutually orthogonal subspaces of object
     space, so Δ = tr A + tr B and t = Δ + 2 tr K; √G and √H share √K alone, so p² = t − 2 tr K = Δ.
-    These are all the equality cases. The subspaces and the energies in them are random.
+    These are all the equality cases.
     """
     basis = _orthonormal(n, n, rng)
     shared = int(rng.integers(0, min(n, source_dim, target_dim) + 1))
-    source_rank = min(source_dim - shared, n - shared)
-    target_rank = min(target_dim - shared, n - shared - source_rank)
-    scales = rng.lognormal(sigma=1.0, size=n)
-    scaled = basis * scales
-    common, rest = scaled[:, :shared], scaled[:, shared:]
-    X = np.hstack([common, rest[:, :source_rank]])
-    Y = np.hstack([common, rest[:, source_rank : source_rank + target_rank]])
+    source_rank = min(source_dim, n)
+    target_rank = min(target_dim - shared, n - source_rank)
+    scaled = basis * rng.lognormal(sigma=1.0, size=n)
+    X = scaled[:, :source_rank]
+    Y = np.hstack([scaled[:, :shared], scaled[:, source_rank : source_rank + target_rank]])
     return _turned(X, source_dim, rng), _turned(Y, target_dim, rng)
-
-
-# Random pairs
 
 
 def independent(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
@@ -229,6 +208,12 @@ def random_pair(rng: np.random.Generator, largest: int = 12) -> tuple[str, Array
     name = str(rng.choice(list(FAMILIES)))
     n, source_dim, target_dim = (int(size) for size in rng.integers(1, largest + 1, 3))
     return name, *FAMILIES[name](n, source_dim, target_dim, rng)
+
+
+def _in_planes(source: Array, along: Array, across: Array) -> Pair:
+    """Give each axis of X a plane of its own, and axis i of Y two coordinates in plane i."""
+    X = np.vstack([np.diag(source), np.zeros((source.size, source.size))])
+    return X, np.vstack([np.diag(along), np.diag(across)])
 
 
 def _chord(x: float, y: float) -> tuple[float, float]:
