@@ -309,7 +309,7 @@ def ledger(notebooks: Notebooks) -> str:
 
 def ledger_row(name: str, data: dict[str, object]) -> str:
     """Write one claim's row, the number linked to its place in the notebook."""
-    claim, target = Claim.from_json(data), f"notebooks/{name}.html#{place(data)}"
+    claim, target = Claim(**data), f"notebooks/{name}.html#{place(data)}"
     return (
         f"<tr><td><b>{escape(claim.id)}</b> {escape(claim.sentence)}</td>"
         f'<td><a href="{target}">{escape(claim.comparison)}</a></td></tr>'

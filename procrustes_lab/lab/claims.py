@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from html import escape
@@ -28,10 +27,10 @@ class ClaimError(AssertionError):
 
 @dataclass(frozen=True)
 class Claim:
-    """One checked statement, its numbers rounded for showing.
+    """One checked statement, its values as they are shown and as JSON has them.
 
-    `margin` says by how much it held (negative: by how much it failed); it is None where the
-    values are compared as they are and not as numbers.
+    So numbers are rounded, and infinities and NaN are strings. `margin` says by how much it held
+    (negative: by how much it failed); None where the values are not compared as numbers.
     """
 
     id: str
@@ -41,7 +40,7 @@ class Claim:
     bound: Value
     tolerance: float
     holds: bool
-    margin: float | None
+    margin: Value | None
 
     @property
     def comparison(self) -> str:
@@ -49,22 +48,10 @@ class Claim:
         within = f" ± {_shown(self.tolerance)}" if self.tolerance else ""
         return f"{_shown(self.observed)} {_SYMBOL[self.relation]} {_shown(self.bound)}{within}"
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the claim as JSON has it: infinities and NaN, which it lacks, as strings."""
-        return {
-            name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Claim:
-        """Return the claim that `as_json` wrote."""
-        floats = {
-            name: float(data[name])
-            for name in ("observed", "bound", "tolerance", "margin")
-            if data[name] in ("inf", "-inf", "nan")
-        }
-        return cls(**{**data, **floats})
+    @property
+    def shown_margin(self) -> str:
+        """The margin as it is shown."""
+        return "" if self.margin is None else _shown(self.margin)
 
     def __str__(self) -> str:
         return f"{_MARK[self.holds]} {self.id}  {self.sentence}: {self.comparison}"
@@ -75,7 +62,7 @@ class Claim:
             f"<b>{escape(self.id)}</b>&ensp;{escape(self.sentence)}: "
             f'<span style="white-space:nowrap">{escape(self.comparison)}</span>'
         )
-        return {"text/plain": str(self), "text/html": line, CLAIM_MIME: self.as_json()}
+        return {"text/plain": str(self), "text/html": line, CLAIM_MIME: asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,7 @@ class ClaimsTable:
             f'<tr><td style="color:{_COLOUR[claim.holds]}">{_MARK[claim.holds]}</td>'
             f"<td {left}>{escape(claim.id)}</td><td {left}>{escape(claim.sentence)}</td>"
             f"<td {left}>{escape(claim.comparison)}</td>"
-            f"<td>{'' if claim.margin is None else _shown(claim.margin)}</td></tr>"
+            f"<td>{claim.shown_margin}</td></tr>"
             for claim in self.claims
         ]
         return (
@@ -158,7 +145,7 @@ def claim(
         raise TypeError(
             f"claim {id!r} has {found}: give exactly one of at_most, at_least and equals"
         )
-    if not tolerance >= 0:
+    if not 0 <= tolerance < math.inf:
         raise ValueError(f"claim {id!r} has tolerance {tolerance}: expected a number of at least 0")
     execution = _execution_count()
     if id in _ledger and _ledger[id][1] == execution:
@@ -168,9 +155,9 @@ def claim(
     value, bound = _plain(observed, id, "observed"), _plain(against, id, relation)
     margin = _margin(id, relation, value, bound, float(tolerance))
     holds = value == bound if margin is None else margin >= 0
-    seen, limit = _rounded(value, decimals=12), _rounded(bound)
-    margin = None if margin is None else float(_rounded(margin, decimals=12))
-    checked = Claim(id, sentence, seen, relation, limit, float(tolerance), holds, margin)
+    by = None if margin is None else _rounded(margin, decimals=12)
+    values = _rounded(value, decimals=12), relation, _rounded(bound)
+    checked = Claim(id, sentence, *values, float(tolerance), holds, by)
     _ledger[id] = (checked, execution)
     from IPython.display import display  # outside of IPython it prints
 
@@ -224,6 +211,8 @@ def _rounded(value: Value, decimals: int | None = None) -> Value:
     """Round a float to four significant digits, and further to `decimals`; the rest is exact."""
     if not isinstance(value, float):
         return value
+    if not math.isfinite(value):
+        return str(value)
     rounded = float(f"{value:.4g}")
     return rounded if decimals is None else round(rounded, decimals) + 0.0  # never -0.0
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
@@ -29,52 +28,36 @@ COLOURS = {
 
 FIGURES_VARIABLE = "PROCRUSTES_LAB_FIGURES"
 
-_STYLE: dict[Any, Any] = {
-    "figure.figsize": (7.2, 4.4),
-    "figure.dpi": 100,
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 120,
-    "font.family": "DejaVu Sans",  # ships with Matplotlib, so every machine draws the same letters
-    "font.size": 10.5,
-    "mathtext.fontset": "dejavusans",
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.prop_cycle": cycler(color=list(COLOURS.values())[:6])
-    + cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1))]),
-    "grid.alpha": 0.25,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "procrustes-lab",
-}
-
-_LIGHT = "#E6EDF3"
-_DARK: dict[Any, Any] = {
-    "figure.facecolor": "#0D1117",
-    "axes.facecolor": "#0D1117",
-    "savefig.facecolor": "#0D1117",
-    "grid.alpha": 0.15,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "grid.color"), _LIGHT),
-    **dict.fromkeys(("xtick.color", "ytick.color"), _LIGHT),
-}
-
 
 def use_style() -> None:
     """Make every later figure follow the laboratory's style. Call it once per notebook."""
-    mpl.rcParams.update(_STYLE)
+    lines = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1))]
+    mpl.rc("figure", figsize=(7.2, 4.4), dpi=100)
+    mpl.rc("figure.constrained_layout", use=True)
+    mpl.rc("savefig", dpi=120)
+    mpl.rc("font", family="DejaVu Sans", size=10.5)  # Matplotlib's own: the same on every machine
+    mpl.rc("mathtext", fontset="dejavusans")
+    mpl.rc("axes", titlesize=12, titleweight="bold", titlelocation="left", titlepad=10)
+    mpl.rc("axes", prop_cycle=cycler(color=list(COLOURS.values())[:6], linestyle=lines))
+    mpl.rc("axes", grid=True, axisbelow=True)
+    mpl.rc("axes.spines", top=False, right=False)
+    mpl.rc("grid", alpha=0.25, linewidth=0.6)
+    mpl.rc("legend", frameon=False)
+    mpl.rc("lines", linewidth=1.8)
 
 
 @contextmanager
 def dark_style() -> Iterator[None]:
     """Draw light ink on a dark page inside a ``with`` block; the palette stays."""
-    with mpl.rc_context(_DARK):
+    ink, page = "#E6EDF3", "#0D1117"
+    with mpl.rc_context():
+        mpl.rc("figure", facecolor=page)
+        mpl.rc("savefig", facecolor=page)
+        mpl.rc("axes", facecolor=page, edgecolor=ink, labelcolor=ink)
+        mpl.rc("text", color=ink)
+        mpl.rc("xtick", color=ink)
+        mpl.rc("ytick", color=ink)
+        mpl.rc("grid", color=ink, alpha=0.15)
         yield
 
 
@@ -84,14 +67,13 @@ def save(fig: Figure, name: str, svg: bool = False) -> None:
     The folder is the one that the environment variable ``PROCRUSTES_LAB_FIGURES`` names, made if
     need be. With the variable unset nothing is written: a reader's notebook leaves no files behind.
     """
-    folder = os.environ.get(FIGURES_VARIABLE)
-    if not folder:
+    if not (folder := os.environ.get(FIGURES_VARIABLE)):
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
     # Version and date stamps would make equal pictures differ, as would random element names.
     fig.savefig(Path(folder, f"{name}.png"), metadata={"Software": None})
     if svg:
-        with mpl.rc_context({key: _STYLE[key] for key in ("svg.fonttype", "svg.hashsalt")}):
+        with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "procrustes-lab"}):
             fig.savefig(Path(folder, f"{name}.svg"), metadata={"Creator": None, "Date": None})
 
 

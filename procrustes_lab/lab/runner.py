@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def run(
                 f"the executed copy would replace {notebook}: choose another output"
             )
     with _executed(notebooks, output, jobs, parameters or {}) as (staging, results):
-        claims = [{"notebook": r.name, **c.as_json()} for r in results for c in r.claims]
+        claims = [{"notebook": r.name, **asdict(c)} for r in results for c in r.claims]
         text = json.dumps(claims, indent=1, ensure_ascii=False)
         (staging / "claims.json").write_text(f"{text}\n", encoding="utf-8")
         index = pages.index(results, [staging / "notebooks" / path.name for path in notebooks])
@@ -168,7 +169,7 @@ class _Client(NotebookClient):
         pages.write_page(target, staging / "html")
         outputs = (output for cell in executed.cells for output in cell.get("outputs", []))
         shown = (output.get("data", {}).get(CLAIM_MIME) for output in outputs)
-        claims = tuple(Claim.from_json(data) for data in shown if data is not None)
+        claims = tuple(Claim(**data) for data in shown if data is not None)
         wrong = [f"{claim.id} does not hold" for claim in claims if not claim.holds]
         uses = Counter(claim.id for claim in claims)
         wrong += [f"the id {id!r} is used twice" for id, count in uses.items() if count > 1]

@@ -100,7 +100,7 @@ def test_what_cannot_be_compared_is_named(observed, relation, found):
         claim("T", "a sentence", observed, **relation)
 
 
-@pytest.mark.parametrize("tolerance", [-1, float("nan")])
+@pytest.mark.parametrize("tolerance", [-1, float("nan"), float("inf")])
 def test_the_tolerance_is_a_number_of_at_least_zero(tolerance):
     with pytest.raises(ValueError, match="tolerance"):
         claim("T", "a sentence", 1, equals=1, tolerance=tolerance)
