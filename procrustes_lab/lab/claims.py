@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
+from .tables import Html
+
 CLAIM_MIME = "application/vnd.procrustes-lab.claim+json"
 
 Value = bool | int | float | str
@@ -63,36 +65,6 @@ class Claim:
             f'<span style="white-space:nowrap">{escape(self.comparison)}</span>'
         )
         return {"text/plain": str(self), "text/html": line, CLAIM_MIME: asdict(self)}
-
-
-@dataclass(frozen=True)
-class ClaimsTable:
-    """The claims checked so far; displays as a table."""
-
-    claims: tuple[Claim, ...]
-
-    @property
-    def summary(self) -> str:
-        """How many claims held, in words."""
-        return f"{sum(claim.holds for claim in self.claims)} of {len(self.claims)} claims hold"
-
-    def __repr__(self) -> str:
-        return "\n".join([*map(str, self.claims), self.summary])
-
-    def _repr_html_(self) -> str:
-        left = "style='text-align:left'"
-        rows = [
-            f'<tr><td style="color:{_COLOUR[claim.holds]}">{_MARK[claim.holds]}</td>'
-            f"<td {left}>{escape(claim.id)}</td><td {left}>{escape(claim.sentence)}</td>"
-            f"<td {left}>{escape(claim.comparison)}</td>"
-            f"<td>{claim.shown_margin}</td></tr>"
-            for claim in self.claims
-        ]
-        return (
-            f"<table><thead><tr><th></th><th>id</th><th {left}>claim</th>"
-            f"<th {left}>observed and bound</th><th>margin</th></tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table><p>{self.summary}.</p>"
-        )
 
 
 # Each claim of this kernel, with the number of the execution that checked it.
@@ -166,9 +138,23 @@ def claim(
         raise ClaimError(f"{id} does not hold: {sentence}: {checked.comparison}")
 
 
-def claims_table() -> ClaimsTable:
+def claims_table() -> Html:
     """Return every claim checked so far in this kernel, as something that displays as a table."""
-    return ClaimsTable(tuple(checked for checked, _ in _ledger.values()))
+    claims = [checked for checked, _ in _ledger.values()]
+    summary = f"{sum(one.holds for one in claims)} of {len(claims)} claims hold"
+    left = "style='text-align:left'"
+    rows = [
+        f'<tr><td style="color:{_COLOUR[one.holds]}">{_MARK[one.holds]}</td>'
+        f"<td {left}>{escape(one.id)}</td><td {left}>{escape(one.sentence)}</td>"
+        f"<td {left}>{escape(one.comparison)}</td><td>{one.shown_margin}</td></tr>"
+        for one in claims
+    ]
+    return Html(
+        f"<table><thead><tr><th></th><th>id</th><th {left}>claim</th>"
+        f"<th {left}>observed and bound</th><th>margin</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table><p>{summary}.</p>",
+        "\n".join([*map(str, claims), summary]),
+    )
 
 
 def _plain(value: Any, id: str, name: str) -> Value:
@@ -178,9 +164,8 @@ def _plain(value: Any, id: str, name: str) -> Value:
     if isinstance(value, numbers.Real):
         return int(value) if isinstance(value, numbers.Integral) else float(value)
     if hasattr(value, "free_symbols"):
-        if getattr(value, "is_number", False):
-            with suppress(TypeError):  # a complex number
-                return float(value)
+        with suppress(TypeError):  # it has symbols, or is complex
+            return float(value)
         return str(value)
     if getattr(value, "size", None) == 1:
         return _plain(value.item(), id, name)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from procrustes_lab.core import lens
 
-from .tables import Table
+from .tables import Html
 
 COLOURS = {
     "blue": "#0072B2",
@@ -77,7 +77,7 @@ def save(fig: Figure, name: str, svg: bool = False) -> None:
             fig.savefig(Path(folder, f"{name}.svg"), metadata={"Creator": None, "Date": None})
 
 
-def keep(table: Table, name: str) -> None:
+def keep(table: Html, name: str) -> None:
     """Write a table beside the figures, as Markdown, where they are written at all."""
     if folder := os.environ.get(FIGURES_VARIABLE):
         Path(folder, f"{name}.md").write_text(f"{table}\n", encoding="utf-8")

@@ -11,39 +11,17 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Table:
-    """Cells as they are shown; displays as a table, and is Markdown as a string."""
+class Html:
+    """Something to show: as HTML where that can be shown, else as plain text."""
 
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[bool, ...]
-    bold: frozenset[tuple[int, int]]
-    caption: str = ""
+    html: str
+    text: str
 
-    def __str__(self) -> str:
-        rule = ["---:" if right else "---" for right in self.numeric]
-        lines = [self.columns, rule, *self._marked(self.rows, "**", "**")]
-        piped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-        caption = [self.caption, ""] if self.caption else []
-        return "\n".join([*caption, *(f"| {' | '.join(line)} |" for line in piped)])
-
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return self.text
 
     def _repr_html_(self) -> str:
-        sides = [f"text-align:{'right' if right else 'left'}" for right in self.numeric]
-        wraps = [f"white-space:{'nowrap' if right else 'normal'}" for right in self.numeric]
-        styles = [";".join(style) for style in zip(sides, wraps, strict=True)]
-        escaped = [[escape(cell) for cell in row] for row in self.rows]
-        head = _html_row("th", sides, map(escape, self.columns))
-        body = "".join(_html_row("td", styles, row) for row in self._marked(escaped, "<b>", "</b>"))
-        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"
-
-    def _marked(self, rows: Sequence[Sequence[str]], before: str, after: str) -> list[list[str]]:
-        marked = [list(row) for row in rows]
-        for i, j in self.bold:
-            marked[i][j] = before + marked[i][j] + after
-        return marked
+        return self.html
 
 
 def table(
@@ -53,8 +31,10 @@ def table(
     digits: int | Mapping[str, int] = 3,
     best: Mapping[str, Any] | None = None,
     caption: str = "",
-) -> Table:
+) -> Html:
     """Lay out rows of names and numbers, with a cell for every column: else ValueError.
+
+    As text it is Markdown.
 
     Parameters
     ----------
@@ -75,20 +55,33 @@ def table(
         if len(row) != len(columns):
             raise ValueError(f"row {number} has {len(row)} cells; expected {len(columns)}")
     places = [digits if isinstance(digits, int) else digits.get(column, 3) for column in columns]
-    shown = tuple(tuple(map(_shown, row, places)) for row in cells)
-    text = {j for row in cells for j, cell in enumerate(row) if isinstance(cell, str)}
-    numeric = tuple(bool(cells) and j not in text for j in range(len(columns)))
-    bold = set()
+    plain = [list(map(_shown, row, places)) for row in cells]
+    marked = [[escape(cell) for cell in row] for row in plain]
     for column, choose in (best or {}).items():
         j = columns.index(column)
         given = {i: row[j] for i, row in enumerate(cells) if row[j] is not None}
         values = {i: float(v[0] if isinstance(v, tuple) else v) for i, v in given.items()}
         wanted = _shown(choose(values.values()), places[j])
-        bold |= {(i, j) for i, value in values.items() if _shown(value, places[j]) == wanted}
-    return Table(tuple(columns), shown, numeric, frozenset(bold), caption)
+        for i, value in values.items():
+            if _shown(value, places[j]) == wanted:
+                plain[i][j], marked[i][j] = f"**{plain[i][j]}**", f"<b>{marked[i][j]}</b>"
+
+    words = {j for row in cells for j, cell in enumerate(row) if isinstance(cell, str)}
+    numeric = [bool(cells) and j not in words for j in range(len(columns))]
+    lines = [columns, ["---:" if right else "---" for right in numeric], *plain]
+    piped = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
+    text = "\n".join([*([caption, ""] if caption else []), *(f"| {line} |" for line in piped)])
+
+    sides = ["text-align:right" if right else "text-align:left" for right in numeric]
+    wraps = ["white-space:nowrap" if right else "white-space:normal" for right in numeric]
+    above = f"<caption>{escape(caption)}</caption>" if caption else ""
+    head = _html_row("th", map(escape, columns), sides)
+    styles = list(map(";".join, zip(sides, wraps, strict=True)))
+    body = "".join(_html_row("td", row, styles) for row in marked)
+    return Html(f"<table>{above}<thead>{head}</thead><tbody>{body}</tbody></table>", text)
 
 
-def _html_row(tag: str, styles: Iterable[str], cells: Iterable[str]) -> str:
+def _html_row(tag: str, cells: Iterable[str], styles: Sequence[str]) -> str:
     styled = zip(styles, cells, strict=True)
     row = "".join(f'<{tag} style="{style}">{cell}</{tag}>' for style, cell in styled)
     return f"<tr>{row}</tr>"

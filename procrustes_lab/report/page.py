@@ -10,7 +10,6 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape, unescape
 from itertools import count
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from procrustes_lab.core import lens
 from procrustes_lab.lab import tables
+from procrustes_lab.lab.tables import Html
 
 from .verdict import Decision, Verdict
 
@@ -31,20 +31,6 @@ _STATE = {
     **dict.fromkeys((Decision.KEEP, Decision.LATER, Decision.RESCORE), "go"),
     **dict.fromkeys((Decision.EMBED, Decision.MIXED, Decision.UNPAIRED), "stop"),
 }
-
-
-@dataclass(frozen=True)
-class Html:
-    """Something to show: as HTML where that can be shown, else as plain text."""
-
-    html: str
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        return self.html
 
 
 def words(*paragraphs: str) -> Html:
@@ -64,7 +50,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -
     """Show a table, in a frame of its own that scrolls; cells as `lab.tables.table` takes them."""
     shown = tables.table(columns, rows, caption=caption)
     opening = f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
-    return Html(f"{opening}{shown._repr_html_()}</div>", str(shown))
+    return Html(f"{opening}{shown.html}</div>", shown.text)
 
 
 def picture(fig: Figure, description: str) -> Html:

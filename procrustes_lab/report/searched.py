@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from procrustes_lab.core.learning import learning_curve
 from procrustes_lab.lab.plotting import COLOURS
+from procrustes_lab.lab.tables import Html
 
 from .asked import NEW, OLD, Answers, again, aligned, interval
-from .page import Html, picture, table, words
+from .page import picture, table, words
 from .study import Study
 
 WORST = 10

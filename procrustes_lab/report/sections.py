@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from procrustes_lab.files.pairs import Pairs
+from procrustes_lab.lab.tables import Html
 from procrustes_lab.search.retrieval import Indices
 
-from .page import Html, card, items, table, words
+from .page import card, items, table, words
 from .searched import with_interval, worse_queries
 from .study import NATIVE, Study, sides_named
 from .verdict import Decision
