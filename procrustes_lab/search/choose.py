@@ -130,13 +130,11 @@ def choose(
     seed : int, optional
         Draws what fits, what chooses and what grades.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `align`; and if a map has no such name, or queries and judgements do not fit.
-
     Notes
     -----
+    TypeError or ValueError is raised as by `align`, and if a map has no such name, or queries and
+    judgements do not fit.
+
     By pairs, the score is a geometric mean: of 1/rank at which a held-out source vector finds its
     own target, and of the share of its ten neighbours by the new model that it finds. The first
     alone asks for more whitening than queries bear, the second for the shrunk maps of regression.
@@ -167,7 +165,7 @@ def choose(
         raise TypeError("queries and judgements go together; only one of them was given")
     rng = np.random.default_rng(seed)
     if queries is not None and judgements is not None:
-        exams, before, score = _by_labels(x, y, *_checked(queries, judgements, x, y, rng))
+        exams, before, score = _by_labels(x, y, queries, judgements, rng)
         asked, graded_on = "queries", f"{len(before.own):,} other queries"
     elif len(x) >= FEWEST:
         exams, before, score = _by_pairs(x, y, rng)
@@ -227,42 +225,13 @@ def _by_pairs(x: Embeddings, y: Embeddings, rng: np.random.Generator) -> Exams:
 
 
 def _by_labels(
-    x: Embeddings, y: Embeddings, old: Embeddings, new: Embeddings, judgements: Judgements
-) -> Exams:
-    """Fit on all pairs, which are documents; the first half of the queries chooses."""
-    index, k = np.asarray(y, float), min(NEIGHBOURS, len(y))
-    near, _ = search(new, x, k)
-
-    def found(queries: ArrayLike, documents: ArrayLike) -> Found:
-        rows, _ = search(queries, documents, k)
-        return Found(ndcg(rows, judgements), shared(rows, near))
-
-    def run(fitted: Fitted) -> Found:
-        return found(fitted.query(new), indexed(fitted, index))
-
-    before = Found(ndcg(near, judgements), found(old, index).neighbours)
-    graded = before.at(slice(len(new) // 2, None))
-    return [(slice(None), [run])], graded, lambda found: np.asarray(found.own.mean(axis=-1))
-
-
-def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
-    names = [maps] if isinstance(maps, str) else list(maps)
-    known = maps if isinstance(maps, Mapping) else MAPS
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"maps holds {unknown[0]!r}; expected names out of {', '.join(MAPS)}")
-    if not names:
-        raise ValueError("maps is empty; expected at least one to choose")
-    return {name: known[name] for name in names}
-
-
-def _checked(
-    queries: tuple[ArrayLike, ArrayLike],
-    judgements: Judgements,
     x: Embeddings,
     y: Embeddings,
+    queries: tuple[ArrayLike, ArrayLike],
+    judgements: Judgements,
     rng: np.random.Generator,
-) -> tuple[Embeddings, Embeddings, Judgements]:
-    """Check the queries, leave out those that nothing answers, and shuffle the others."""
+) -> Exams:
+    """Fit on all pairs, which are documents; of queries with an answer the first half chooses."""
     try:
         old, new = queries
     except (TypeError, ValueError):
@@ -292,4 +261,28 @@ def _checked(
             "one to choose and one to grade"
         )
     order = rng.permutation(kept)
-    return sides[0][order], sides[1][order], [judgements[j] for j in order]
+    before, after = (side[order] for side in sides)
+    answers = [judgements[j] for j in order]
+    documents, k = np.asarray(y, float), min(NEIGHBOURS, len(y))
+    near, _ = search(after, x, k)
+
+    def found(asked: ArrayLike, among: ArrayLike) -> Found:
+        rows, _ = search(asked, among, k)
+        return Found(ndcg(rows, answers), shared(rows, near))
+
+    def run(fitted: Fitted) -> Found:
+        return found(fitted.query(after), indexed(fitted, documents))
+
+    whole = Found(ndcg(near, answers), found(before, documents).neighbours)
+    graded = whole.at(slice(len(order) // 2, None))
+    return [(slice(None), [run])], graded, lambda found: np.asarray(found.own.mean(axis=-1))
+
+
+def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
+    names = [maps] if isinstance(maps, str) else list(maps)
+    known = maps if isinstance(maps, Mapping) else MAPS
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"maps holds {unknown[0]!r}; expected names out of {', '.join(MAPS)}")
+    if not names:
+        raise ValueError("maps is empty; expected at least one to choose")
+    return {name: known[name] for name in names}

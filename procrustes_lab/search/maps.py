@@ -4,8 +4,6 @@ Every fit in `MAPS` takes pairs (X, Y) and nothing else: no query, no judgement.
 made of `Spectra`, so that twenty exponents of whitening cost one pass over the rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -50,10 +48,9 @@ def whitened(source: float, target: float, center: Center = None) -> Linear:
     """
 
     def fit(pairs: Spectra) -> Alignment:
-        about = pairs.centred if center else pairs
-        (values_x, vectors_x), (values_y, vectors_y) = about.source, about.target
+        values_x, vectors_x, values_y, vectors_y, cross = (pairs.centred if center else pairs).eigen
         left, right = values_x[:, np.newaxis] ** -source, values_y**-target
-        U, _, Vt = svd(left * about.cross * right)
+        U, _, Vt = svd(left * cross * right)
         W = vectors_x @ (left * (U @ Vt) * right) @ vectors_y.T
         return pairs.alignment(W, center=center, whiten=source if source == target else 0.0)
 
@@ -62,7 +59,7 @@ def whitened(source: float, target: float, center: Center = None) -> Linear:
 
 def least_squares(pairs: Spectra) -> Alignment:
     """Any linear map from source to target: M minimises ‖XM − Y‖_F with the least norm."""
-    values, vectors = pairs.source
+    values, vectors, *_ = pairs.eigen
     xx, xy, _ = pairs.moments.products()
     kept = vectors / (values * (np.trace(xx) / len(values)))
     ratio = pairs.moments.target_scale / pairs.moments.source_scale

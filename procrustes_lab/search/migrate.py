@@ -50,9 +50,9 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
     needed, place = np.unique(rows, return_inverse=True)
     made = documents(needed) if callable(documents) else np.asarray(documents)[needed]
     vectors = as_embeddings(made, "documents")
-    if vectors.shape != (len(needed), asked.shape[1]):
+    if vectors.shape != (expected := (len(needed), asked.shape[1])):
         raise ValueError(
-            f"documents have shape {vectors.shape}; expected {(len(needed), asked.shape[1])}: "
+            f"documents have shape {vectors.shape}; expected {expected}: "
             "a vector for each row that was found, as wide as the queries"
         )
     pairs = zip(place, asked.astype(float), strict=True)
@@ -60,11 +60,8 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
     if not np.isfinite(scores).all():
         raise ValueError("queries or documents hold NaN or infinity; expected finite numbers")
     order = np.argsort(-scores, axis=1, kind="stable")
-    return Rescored(
-        np.take_along_axis(rows, order, axis=1).astype(np.int64),
-        np.take_along_axis(scores, order, axis=1),
-        len(needed),
-    )
+    rows, scores = (np.take_along_axis(values, order, axis=1) for values in (rows, scores))
+    return Rescored(rows.astype(np.int64), scores, len(needed))
 
 
 def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> Matrix:

@@ -1,7 +1,5 @@
 """How much whitening two views ask for, by the theory of recognising one object in both."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +13,10 @@ LEAST = 0.05  # correlation below which a direction says nothing that chance wou
 
 
 class Predicted(NamedTuple):
-    """The exponent (1 − s)/2 that the theory asks for, and what it was read from.
+    """β, NaN if fewer than two directions correlate, and what it was read from.
 
-    β is NaN if fewer than two directions correlate. Variances and correlations, shape (d_y,), are
-    those of held-out pairs along the principal directions of the target, the strongest first, after
-    the centred turn; the variance is the geometric mean of both sides'.
+    Held-out pairs have these variances (the geometric mean of both sides') and correlations along
+    the principal directions of the target, the strongest first, after the centred turn.
     """
 
     beta: float
@@ -34,12 +31,12 @@ def predicted_whitening(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Predict
     against "any two" is, up to terms of one side alone, a bilinear form that weighs the i-th
     canonical direction, of correlation ρ_i, by ρ_i/(1 − ρ_i²): probabilistic linear discriminant
     analysis (Ioffe, 2006, doi:10.1007/11744085_41). In coordinates of variance λ_i that is the
-    weight ρ_i/(1 − ρ_i²)/λ_i; whitening's is λ_i^(−2β). So where ρ/(1 − ρ²) grows as λ^s, the
-    theory asks for β = (1 − s)/2. Noise of one size in all directions makes s at least 1, and the
-    turn is right; noise that is everywhere the same share of the signal makes it 0, and CCA is.
+    weight ρ_i/(1 − ρ_i²)/λ_i; whitening's is λ_i^(−2β). So where ρ/(1 − ρ²) grows as λ^s, β is
+    (1 − s)/2: 0 or less, the turn, under noise of one size in all directions; ½, CCA, under noise
+    that is everywhere the same share of the signal.
 
     Turn and directions are fitted on seven tenths of the pairs, which the seed draws, correlations
-    read from the others. s is the slope of log ρ/(1 − ρ²) on log λ, each direction weighed by the
+    read from the others; s is the slope of log ρ/(1 − ρ²) on log λ, each direction weighed by the
     information −½ log(1 − ρ²) that it gives. X and Y are as in `align`.
     """
     x, y = as_pairs(X, Y)

@@ -1,7 +1,5 @@
 """How strongly to shrink towards a map one already has: as held-out pairs prefer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -37,20 +35,12 @@ def shrink(
 ) -> Shrunk:
     """Fit ``align(X, Y, toward=(toward, share))`` with the share that cross-validation prefers.
 
-    The judge is the mean squared distance of a held-out pair, each held out once: a smooth
-    criterion, which fifty pairs in five hundred dimensions are enough for. X, Y and center are as
-    in `align`.
+    `toward`, of shape (d_x, d_y), is the map one has: the identity for two towers that share a
+    frame, the last version's map in a chain of upgrades. X, Y and center are as in `align`.
 
-    Parameters
-    ----------
-    toward : array_like, shape (d_x, d_y), or Alignment
-        The map one has: the identity for two towers that share a frame, the last version's map
-        in a chain of upgrades.
-    shares : sequence of float
-        What is tried; of two that tie the larger. Of a single pair, which cannot be held out, the
-        largest.
-    folds, seed : int
-        In how many parts the pairs are held out, n at the most, and what draws them.
+    The judge is the mean squared distance of a held-out pair: a smooth criterion, which fifty pairs
+    in five hundred dimensions are enough for. Each is held out once, in `folds` parts, n at the
+    most, which the seed draws. Of shares that tie, and for a single pair, the largest is taken.
     """
     x, y = as_pairs(X, Y)
     whole, wanted = Moments.from_arrays(x, y), toward

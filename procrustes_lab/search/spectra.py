@@ -15,8 +15,7 @@ from procrustes_lab.core.polar import spectrum
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings
 
-Center = Literal["both", "target"] | None
-"""Which sides' means a query is freed of; a fit about the means is one about both."""
+Center = Literal["both", "target"] | None  # a fit about the means is one about both
 
 
 class Fitted(Protocol):
@@ -52,19 +51,11 @@ class Spectra:
         return Spectra(self.moments.centred())
 
     @cached_property
-    def source(self) -> tuple[Matrix, Matrix]:
-        """Eigenvalues of XᵀX, of mean 1, and its eigenvectors, those of rounding left out."""
-        return spectrum(self.moments.products()[0])
-
-    @cached_property
-    def target(self) -> tuple[Matrix, Matrix]:
-        """The same of YᵀY."""
-        return spectrum(self.moments.products()[2])
-
-    @cached_property
-    def cross(self) -> Matrix:
-        """XᵀY in the eigenvectors of both sides."""
-        return np.asarray(self.source[1].T @ self.moments.products()[1] @ self.target[1])
+    def eigen(self) -> tuple[Matrix, Matrix, Matrix, Matrix, Matrix]:
+        """Eigenvalues and eigenvectors of XᵀX and of YᵀY, as of `spectrum`, and XᵀY in them."""
+        xx, xy, yy = self.moments.products()
+        (values_x, vectors_x), (values_y, vectors_y) = spectrum(xx), spectrum(yy)
+        return values_x, vectors_x, values_y, vectors_y, vectors_x.T @ xy @ vectors_y
 
     def pairs(self) -> tuple[Matrix, Matrix]:
         """Return the rows, for a fit that cannot do with moments; TypeError if there are none."""
