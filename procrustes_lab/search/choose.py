@@ -50,13 +50,12 @@ class Choice:
     best : Alignment or other fitted map
         Fitted on all pairs; search with ``best.query(Z)``.
     kept : Share
-        With labels, nDCG@10 of the new queries through the map over that of the same in an index
-        of their own. Without, the mean reciprocal rank at which held-out vectors find their own
-        target, over that of the targets themselves, which is 1 where vectors are of one length.
-    neighbours : Share
-        Of the ten neighbours by the new model, how many the map finds in the target's index.
-    neighbours_by_target : Share
-        How many of them the target's own vectors find: what there was before.
+        With labels, nDCG@10 of the new queries through the map over that in an index of their own.
+        Without, the mean of 1/rank at which held-out vectors find their own target, over that of
+        the targets themselves, which is 1 where vectors are of one length.
+    neighbours, neighbours_by_target : Share
+        Of the ten neighbours by the new model, how many the map finds in the target's index, and
+        how many the target's own vectors find: what there was before.
     table : tuple of Row
         One row a map, by what chose, the best first.
     pairs, basis : int, str
@@ -123,10 +122,9 @@ def choose(
     maps : names out of `MAPS`, or a dict of such fits, optional
         What competes, of two that tie the first; by default `search.maps.DEFAULT`, the closed forms
         that leave the index as it is.
-    queries : (old, new), optional
-        The same queries by the target's model and by the source's, shapes (q, d_y) and (q, d_x).
-    judgements : sequence of dict, optional
-        With queries: for each, the grade of the relevant documents by row of Y.
+    queries, judgements : (old, new) and sequence of dict, optional
+        The same queries by the target's model and by the source's, shapes (q, d_y) and (q, d_x);
+        and for each the grade of the relevant documents by row of Y.
     seed : int, optional
         Draws what fits, what chooses and what grades.
 

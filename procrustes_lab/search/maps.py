@@ -22,7 +22,7 @@ from .spectra import Center, Fitted, Spectra
 WHITENINGS = tuple(round(0.05 * i, 2) for i in range(1, 11))  # from nearly Procrustes to CCA
 RIDGE = 1e-3  # strength, in units of the mean eigenvalue of YᵀY
 RANK = 64  # of the low-rank affine map, of the narrower side's dimensions at the most
-CLUSTERS = 8  # maps that `Clustered` fits; each needs more pairs than dimensions
+CLUSTERS = 8  # maps that `Clustered` fits; each needs as many pairs as dimensions
 
 Linear = Callable[[Spectra], Alignment]
 
@@ -83,8 +83,8 @@ def low_rank_affine(pairs: Spectra) -> Alignment:
     """Least squares about the means among the maps of rank `RANK` at the most.
 
     Reduced-rank regression (Izenman, 1975, doi:10.1016/0047-259X(75)90042-1): the full solution,
-    projected on the strongest directions of what it predicts. The low-rank affine adapter of
-    Drift-Adapter (see `Residual`) is trained by gradient steps on the same loss.
+    projected on the strongest directions of what it predicts. Drift-Adapter (see `Residual`) trains
+    such a map by gradient steps.
     """
     W = least_squares(pairs.centred).map
     xx, _, _ = pairs.centred.moments.products()
@@ -98,16 +98,14 @@ class Carried:
     """Documents carried to the source space, of unit length; queries stay as they are.
 
     They go by the way back of a linear fit: the map's transpose about the means, stretched to come
-    nearest to the sources. The scores are the same but for the documents' lengths: an index of
-    vectors that were carried and normalised ranks by the angle.
-
-    With `keep_mean` their deviation from the source's mean is stretched until the length is 1: so
-    they lie where the source's documents of unit length do (if its mean is as long, that is not
-    so). Without, the whole is stretched, which is too much where the source is a cone: all scores
-    rise together, and beside documents of the new model's own the carried win every race.
+    nearest to the sources. The scores are the same but for the documents' lengths, so that their
+    index ranks by the angle. With `keep_mean` the deviation from the source's mean is stretched
+    until the length is 1, unless the mean itself is that long. Otherwise the whole is stretched,
+    which is too much where the source is a cone: all scores rise together, and beside documents of
+    the new model's own the carried win every race.
     """
 
-    def __init__(self, pairs: Spectra, fit: Linear, *, keep_mean: bool = True) -> None:
+    def __init__(self, pairs: Spectra, fit: Linear, *, keep_mean: bool = False) -> None:
         moments, W = pairs.moments, fit(pairs).map
         _, xy, yy = pairs.centred.moments.products()
         spread = float(np.vdot(W, W @ yy))
@@ -134,10 +132,7 @@ class Carried:
 
 
 class Clustered:
-    """A turn for each of `CLUSTERS` parts of the source's space, divided by k-means.
-
-    A cluster of fewer pairs than dimensions takes the common turn.
-    """
+    """A turn for each cluster of the sources by k-means; the common one where it has few pairs."""
 
     def __init__(self, pairs: Spectra) -> None:
         from sklearn.cluster import KMeans
@@ -165,8 +160,7 @@ class Csls:
     """The turn, with a column more in the index: minus half of what a document gets from anyone.
 
     Cross-domain similarity local scaling (Lample et al., 2018, arXiv:1710.04087): 2⟨z, y⟩ less the
-    mean of y's ten highest scores from the fitted sources, so that hubs count for less. What that
-    formula takes from the query ranks nothing.
+    mean of y's ten highest scores from the fitted sources, so that hubs count for less.
     """
 
     def __init__(self, pairs: Spectra) -> None:
@@ -230,12 +224,10 @@ _FITS: dict[str, Callable[[Spectra], Fitted]] = {
     **{f"target centred, whitened {b:g}": whitened(0.0, b, "target") for b in WHITENINGS[1::2]},
     "least squares": least_squares,
     "ridge on documents": ridge_on_documents,
-    "ridge on documents, carried": partial(Carried, fit=ridge_on_documents, keep_mean=False),
-    "ridge on documents, mean kept": partial(Carried, fit=ridge_on_documents),
+    "ridge on documents, carried": partial(Carried, fit=ridge_on_documents),
+    "ridge on documents, mean kept": partial(Carried, fit=ridge_on_documents, keep_mean=True),
     **{
-        f"target centred, whitened {b:g}, carried": partial(
-            Carried, fit=whitened(0.0, b, "target"), keep_mean=False
-        )
+        f"target centred, whitened {b:g}, carried": partial(Carried, fit=whitened(0.0, b, "target"))
         for b in WHITENINGS[1::2]
     },
     "low-rank affine": low_rank_affine,
@@ -244,8 +236,7 @@ _FITS: dict[str, Callable[[Spectra], Fitted]] = {
     "residual network": Residual,
 }
 
-MAPS = {name: Mapper(fit) for name, fit in _FITS.items()}
-"""Every map by name, each called with (X, Y)."""
+MAPS = {name: Mapper(fit) for name, fit in _FITS.items()}  # each called with (X, Y)
 
+# What `choose` tries unless told otherwise: closed forms that leave the index as it is.
 DEFAULT = tuple(list(MAPS)[: list(MAPS).index("ridge on documents") + 1])
-"""What `choose` tries unless told otherwise: closed forms that leave the index as it is."""

@@ -19,15 +19,11 @@ Vectors = ArrayLike | Callable[[Indices], ArrayLike]
 
 
 class Rescored(NamedTuple):
-    """Candidates in their new order, best first, with scores, shapes (q, K), and what that cost.
+    """Candidates in their new order, the best first, and what that cost."""
 
-    That is how many distinct documents the new model embedded for all queries together: the price
-    with a cache. Without one it is K a query.
-    """
-
-    found: Indices
-    scores: Matrix
-    distinct: int
+    found: Indices  # shape (q, K)
+    scores: Matrix  # likewise
+    distinct: int  # documents that the new model embedded, each once: without a cache it is q·K
 
 
 def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescored:
@@ -67,12 +63,10 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
 def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> Matrix:
     """Mix an index of documents that were embedded again and documents that were carried over.
 
-    Both kinds should lie around one mean, so that a cosine is a cosine. Carry with
-    ``MAPS["ridge on documents, mean kept"](X, Y).index(Y)``: vectors stretched as a whole, or as
-    the map leaves them, win or lose every race where the new model is a cone.
-
-    Of the new model's own vectors, `embedded`, only the rows that are done are looked at. All have
-    shape (n, d), or ValueError is raised; search with the new model's queries as they are.
+    Carry with ``MAPS["ridge on documents, mean kept"](X, Y).index(Y)``: vectors stretched as a
+    whole, or as the map leaves them, win or lose every race where the new model is a cone. Of its
+    own vectors, `embedded`, only the rows that are done are looked at. All have shape (n, d), or
+    ValueError is raised; search with the new model's queries as they are.
     """
     old, new, mask = np.asarray(carried, float), np.asarray(embedded, float), np.asarray(done)
     if old.shape != new.shape or mask.shape != old.shape[:1] or mask.dtype != bool:
@@ -84,9 +78,9 @@ def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> M
 
 
 def most_retrieved(found: ArrayLike, n: int) -> Indices:
-    """Order n documents by how often they are among the rows, of any shape, that a log found.
+    """Order n documents, the most frequent first, by rows, of any shape, that past searches found.
 
-    The most frequent is first; those never found come last, in order.
+    Those never found come last, in order.
     """
     return np.argsort(-np.bincount(np.ravel(np.asarray(found)), minlength=n), kind="stable")
 
@@ -106,8 +100,8 @@ class Recalibration:
     def fit(cls, aligned: ArrayLike, native: ArrayLike) -> Recalibration:
         """Fit by scikit-learn's isotonic regression, on pairs that the map has not seen.
 
-        Both, shape (k,), are scores of the same query and document, through the map and without
-        it: x·W·y′ and y·y′. ValueError if they are not equally many finite numbers.
+        Both are scores of the same query and document, through the map and without it: x·W·y′ and
+        y·y′. ValueError if they are not equally many finite numbers.
         """
         from sklearn.isotonic import IsotonicRegression
 

@@ -42,9 +42,9 @@ def ranks(
 ) -> Indices:
     """Return the rank of each query's one relevant document among all, shape (q,).
 
-    That is how many documents score at least as high, itself included: 1 is first, and ties count
-    against the query, so that a zero query ranks last and not first. `relevant`, shape (q,), holds
-    its row of `documents`, or ValueError is raised; the rest is as in `search`.
+    That is how many documents score at least as high, itself included: ties count against the
+    query, so that a zero query ranks last and not first. `relevant`, shape (q,), holds its row of
+    `documents`, or ValueError is raised; the rest is as in `search`.
     """
     Q, D = _as_sides(queries, documents)
     answers = np.asarray(relevant)
@@ -143,10 +143,10 @@ def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.
     """Bound from below the share of queries that keep their top k, before they are moved.
 
     A set is lost only if the distance moved reaches the margin, so that for every radius the share
-    kept is at least P(margin > radius) − P(distance > radius). The best radius is sought on the
-    samples: `margins` of independent queries of the old system, and `distances_from_rays` by which
-    these, or others like them, are moved. A `band` for each, which holds for all radii at once,
-    pays for that: the bound has the given confidence. It is 0 where nothing is promised.
+    kept is at least P(margin > radius) − P(distance > radius). The best radius is sought on samples
+    of the `margins` of independent queries of the old system, and of `distances_from_rays` of
+    these or others like them. A `band` for each, which holds for all radii at once, pays for that:
+    the bound has the given confidence. It is 0 where nothing is promised.
     """
     m, r = np.sort(np.asarray(margins, float)), np.sort(np.asarray(distances, float))
     kept = 1 - np.searchsorted(m, r, side="right") / len(m)

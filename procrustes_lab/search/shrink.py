@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.moments import Moments
-from procrustes_lab.core.polar import checked_prior, polar
+from procrustes_lab.core.polar import checked_prior
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_pairs
 
@@ -56,16 +56,9 @@ def shrink(
     for i, held_out in enumerate(rows if len(parts) > 1 else []):
         others = [*parts[:i], *parts[i + 1 :]]
         fitted = sum(others[1:], others[0])
-        source, target = x[held_out], y[held_out]
-        if center:
-            source = source - fitted.source_mean * fitted.source_scale
-            target = target - fitted.target_mean * fitted.target_scale
-            fitted = fitted.centred()
-        cross = fitted.cross().xy  # divided by the scales, which no map depends on
-        largest = float(np.linalg.norm(cross, 2))
         for share in strengths:
-            W, _ = polar(cross + share * largest * toward)
-            errors[share] += float(np.sum((source @ W - target) ** 2)) / len(x)
+            moved = align(fitted, center=center, toward=(toward, share)).apply(x[held_out])
+            errors[share] += float(np.sum((moved - y[held_out]) ** 2)) / len(x)
     best = min(strengths, key=lambda share: errors[share])  # of what is not known the first
     return Shrunk(align(whole, center=center, toward=(wanted, best)), best, errors)
 

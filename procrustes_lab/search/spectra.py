@@ -28,10 +28,7 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
-    """Moments of the pairs and, once asked for, both sides' eigenvalues: what linear fits share.
-
-    The pairs themselves, x and y, are for the fits that are not linear.
-    """
+    """Moments of pairs, what linear fits share of them, and the pairs themselves for other fits."""
 
     moments: Moments
     x: Embeddings | None = None
@@ -66,9 +63,8 @@ class Spectra:
     def alignment(self, W: Matrix, *, center: Center = None, whiten: float = 0.0) -> Alignment:
         """Make an `Alignment` of any matrix of shape (d_x, d_y), with its errors on the pairs.
 
-        Centred on "both" sides, a query loses the source's mean; centred on the "target" alone, it
-        keeps it. Placed among the target's vectors, both land at the same point; `inverse` of the
-        latter places nothing, `maps.Carried` does.
+        Centred on "both" sides, a query loses the source's mean; on the "target" alone, it keeps
+        it. Placed by `apply`, both land at the same point; `inverse` of the latter places nothing.
         """
         moments, n = self.moments, self.moments.n
         x, y = float(moments.source_scale), float(moments.target_scale)

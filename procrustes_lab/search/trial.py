@@ -51,8 +51,8 @@ class Found(NamedTuple):
 class Trial:
     """Held-out source vectors with what they should find among the pairs of one trial.
 
-    All pairs are searched; `asked`, shape (k,), are the rows that search, and no map that is tried
-    may have been fitted on them.
+    All pairs are searched; `asked`, shape (k,), are the rows that search, on which no map that is
+    tried may have been fitted.
     """
 
     def __init__(self, x: Embeddings, y: Embeddings, asked: Indices) -> None:
