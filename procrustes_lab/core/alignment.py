@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from . import archive
 from .moments import Moments, moments_of, pairs_or_moments
-from .polar import checked_prior, shrunk, spectrum
+from .polar import shrunk, spectrum
 from .sums import BLOCK_BYTES, Cross, Matrix, cross_of, product_type
 from .validate import as_embeddings, as_numbers, in_range, reject_nonfinite
 
@@ -29,24 +30,20 @@ class Alignment:
     map : ndarray, shape (d_x, d_y)
         Of `align`: orthonormal rows where d_x <= d_y, orthonormal columns where d_x >= d_y, unless
         ``whiten > 0``. Of a rival in `procrustes_lab.search.maps`: any matrix.
-    error : float
-        Mean squared distance, per pair, of an aligned source vector from its target.
-        Where d_x > d_y the target is padded with zeros, so that what the projection
-        drops counts as error: without centring, scaling and whitening this is p²/n. With
-        whitening there is no such projection, and the distance is taken in d_y dimensions.
-        Differences below about 1e-15 of the energy are rounding.
+    error, error_back : float
+        Mean squared distance, per pair, of an aligned source vector from its target, and that of
+        `inverse`, in the units of the source. Where d_x > d_y the target is padded with zeros, so
+        that what the projection drops counts: without centring, scaling and whitening this is p²/n.
+        With whitening the distance is taken in d_y dimensions. Differences below about 1e-15 of
+        the energy are rounding.
     n : int
         Number of pairs it was fitted on.
-    error_back : float
-        `error` of `inverse`, in the units of the source.
     scale : float
         Factor by which aligned vectors are stretched; 1 unless fitted.
     source_mean, target_mean : ndarray, shapes (d_x,) and (d_y,)
         Zeros unless centred.
-    center : bool
-        Whether it was fitted with the means subtracted.
-    whiten, toward : float
-        The β of `align`, and the share by which it was shrunk towards a given map.
+    center, whiten, toward
+        What it was fitted with: of `toward`, the share by which it was shrunk towards a given map.
     """
 
     map: Matrix
@@ -64,11 +61,10 @@ class Alignment:
         """Place source vectors among the target's: (Z - source_mean) map scale + target_mean.
 
         For what is to lie where its target would: a document in the target's index, a point in a
-        plot, input to a model trained on target vectors. To search, use `query`: it differs if the
-        map was fitted with ``center=True``.
+        plot, input to a model trained on target vectors. To search, use `query`.
 
         Z has shape (k, d_x) or (d_x,), the result (k, d_y) or (d_y,) and float64. TypeError or
-        ValueError is raised if Z holds anything but finite real numbers, or has not d_x columns.
+        ValueError if Z holds anything but finite real numbers, or has not d_x columns.
         """
         return self._carry(Z, self.target_mean)
 
@@ -78,20 +74,18 @@ class Alignment:
         As `apply`, but where the map was fitted with ``center=True`` the target's mean is not added
         back. With it each document would have the same score from every query, plus what tells
         queries apart; and that is short where the source is a cone, with a mean nearly as long as
-        its vectors. Parameters, result and errors as of `apply`.
+        its vectors.
         """
         return self._carry(Z, np.zeros_like(self.target_mean))
 
     def inverse(self) -> Alignment:
         """Return the map that carries the target's vectors to the source's.
 
-        With it documents go to the new model, instead of queries to the old. Means change places,
-        the map is transposed and the factor inverted. Of an orthogonal map this is the inverse, and
-        the fit the other way round: `apply` of one undoes the other (as far as the narrower space
-        holds). A whitened map it does not undo: there, too, it is the fit the other way
-        round, so that without centring ``V @ query(Z).T`` and ``inverse().query(V) @ Z.T``
-        are the same scores but for a factor. Carried vectors of unit length are then no longer so:
-        where an index normalises them, the ranking is another.
+        With it documents go to the new model, instead of queries to the old. It is the fit the
+        other way round. Of an orthogonal map it is the inverse too: `apply` of one undoes the other
+        (as far as the narrower space holds). A whitened map it does not undo; without centring,
+        ``V @ query(Z).T`` and ``inverse().query(V) @ Z.T`` are the same scores but for a factor,
+        and another ranking where an index normalises the carried vectors.
         """
         return replace(
             self,
@@ -128,7 +122,7 @@ class Alignment:
     def save(self, path: str | os.PathLike[str], **about: Any) -> None:
         """Write the map to an npz file, complete or not at all.
 
-        What is known `about` it becomes further entries of the file, which `load` passes over.
+        What is known `about` it becomes further entries, which `load` passes over.
         """
         archive.write(path, format=FORMAT, **about, **vars(self))
 
@@ -152,26 +146,20 @@ class Alignment:
             raise ValueError("sizes disagree")
         return loaded
 
-    def _is_orthogonal(self) -> bool:
-        narrow = self.map if self.map.shape[0] <= self.map.shape[1] else self.map.T
-        return bool(np.allclose(narrow @ narrow.T, np.eye(len(narrow)), atol=1e-6))
-
     def _summary(self) -> list[tuple[str, str, str]]:
         d_x, d_y = self.map.shape
+        narrow = self.map if d_x <= d_y else self.map.T
+        orthogonal = np.allclose(narrow @ narrow.T, np.eye(len(narrow)), atol=1e-6)
         rows = [
-            ("pairs", f"{self.n:,}", "fitted on"),
-            ("map", f"{d_x} → {d_y}", "orthogonal" if self._is_orthogonal() else "not an isometry"),
-            ("error", f"{self.error:.4g}", "mean squared distance after aligning"),
+            (True, "pairs", f"{self.n:,}", "fitted on"),
+            (True, "map", f"{d_x} → {d_y}", "orthogonal" if orthogonal else "not an isometry"),
+            (True, "error", f"{self.error:.4g}", "mean squared distance after aligning"),
+            (self.scale != 1.0, "scale", f"{self.scale:.4g}", "aligned vectors are stretched by"),
+            (self.center, "center", "yes", "search with query, place with apply"),
+            (self.whiten, "whiten", f"{self.whiten:.4g}", "0 is Procrustes, ½ is CCA"),
+            (self.toward, "toward", f"{self.toward:.4g}", "shrunk by this share to a given map"),
         ]
-        if self.scale != 1.0:
-            rows.append(("scale", f"{self.scale:.4g}", "aligned vectors are stretched by"))
-        if self.center:
-            rows.append(("center", "yes", "search with query, place with apply"))
-        if self.whiten:
-            rows.append(("whiten", f"{self.whiten:.4g}", "0 is Procrustes, ½ is CCA"))
-        if self.toward:
-            rows.append(("toward", f"{self.toward:.4g}", "shrunk by this share to a given map"))
-        return rows
+        return [(name, value, meaning) for shown, name, value, meaning in rows if shown]
 
     def __repr__(self) -> str:
         lines = (f"  {name:<8}{value:>12}   {meaning}" for name, value, meaning in self._summary())
@@ -204,37 +192,30 @@ def align(
         Source and target embeddings, row i of both the same object; or X the Moments of the pairs,
         without Y.
     center : bool, optional
-        Whether to subtract each side's mean first. `Alignment.apply` then adds the target's back,
-        which places vectors among the target's; `Alignment.query` does not: search with that.
+        Whether to subtract each side's mean first. `Alignment.apply` adds the target's back,
+        `Alignment.query` does not: search with that.
     scale : bool, optional
         Whether to fit one factor, tr(WᵀXᵀY) / ‖X‖_F², by which the aligned vectors are stretched.
     whiten : float in [0, 0.5], optional
         β, how far to go from Procrustes (0) to CCA (0.5, with `center`): the map is
         C_x^{-β} U Vᵀ C_y^{-β}, with U and V from the SVD of C_x^{-β} XᵀY C_y^{-β}, and C each
         side's second moment, scaled to a mean eigenvalue of 1. That scale gives the mapped
-        vectors their length, which without `center` ranks nothing. C is inverted on its range, and
-        the mean is taken there: eigenvalues below d·2⁻⁵² of the largest are rounding, and their
-        directions are dropped.
+        vectors their length, which without `center` ranks nothing. C is inverted on its range:
+        eigenvalues below d·2⁻⁵² of the largest are rounding, and left out of the mean too.
         With β > 0 the map is no isometry, and it aims at Y C_y^{-2β}, not at Y: search by it, but
         do not read the error as a quality. Near β = 0.5 it needs many more pairs than dimensions.
         `procrustes_lab.choose` lets held-out pairs choose β.
     toward : (W₀, share), optional
         A map that one has already, an Alignment or an array of shape (d_x, d_y) with orthonormal
         rows or columns, and how strongly to shrink towards it: W is the polar factor of XᵀY + λW₀,
-        λ the share (0 or more) of the largest singular value of XᵀY. With `whiten`, XᵀY is the
-        whitened one. See Notes.
+        λ the share (0 or more) of the largest singular value of XᵀY; with `whiten`, of the whitened
+        one. See `procrustes_lab.core.polar.shrunk`.
 
     Raises
     ------
     TypeError, ValueError
         If the inputs are not two finite matrices of real numbers with equally many
         rows, or an option is out of range.
-
-    Notes
-    -----
-    Shrinking towards W₀ adds λ pseudo-pairs (I, W₀) to the moments, and gives the most probable map
-    under a matrix Langevin prior of mode W₀; see `procrustes_lab.core.polar.shrunk` for the proof,
-    for the limits λ → 0 and λ → ∞, and why the error on the pairs grows with λ.
 
     References
     ----------
@@ -260,59 +241,77 @@ def align(
         )
     given = pairs_or_moments(X, Y)
     if isinstance(given, Moments):
-        prior, share = _prior(toward, given.cross_scatter.shape)
-        return _fit(given, bool(center), bool(scale), float(whiten), prior, share)
+        prior = checked_prior(toward, given.cross_scatter.shape)
+        return _fit(given, bool(center), bool(scale), float(whiten), *prior)
     x, y = given
-    prior, share = _prior(toward, (x.shape[1], y.shape[1]))
+    prior = checked_prior(toward, (x.shape[1], y.shape[1]))
     if center or whiten:
-        return _fit(moments_of(x, y), bool(center), bool(scale), float(whiten), prior, share)
-
-    def fit(cross: Cross) -> Alignment:
-        fitted = _finish(cross, *shrunk(cross.xy, prior, share), scale=bool(scale))
-        return replace(fitted, toward=share)
-
+        return _fit(moments_of(x, y), bool(center), bool(scale), float(whiten), *prior)
     dtype = product_type(x, y)
     cross = cross_of(x, y, dtype)
-    fitted = fit(cross)
+    fitted = _finish(cross, *shrunk(cross.xy, *prior), scale=bool(scale))
     if dtype is np.float32 and fitted.error < 0.05 * cross.energy:
-        fitted = fit(cross_of(x, y))
-    return fitted
+        cross = cross_of(x, y)
+        fitted = _finish(cross, *shrunk(cross.xy, *prior), scale=bool(scale))
+    return replace(fitted, toward=prior[1])
 
 
-def _prior(
+def checked_prior(
     toward: tuple[ArrayLike | Alignment, float] | None, shape: tuple[int, ...]
 ) -> tuple[Matrix | None, float]:
+    """Return W₀ and the share as `shrunk` takes them, or raise TypeError or ValueError."""
     if toward is None:
         return None, 0.0
     try:
         given, share = toward
     except (TypeError, ValueError):
         raise TypeError("toward is no pair; expected (W0, share), a map and a number") from None
-    return checked_prior(given.map if isinstance(given, Alignment) else given, share, shape)
+    if not in_range(share, 0.0, sys.float_info.max):
+        raise ValueError(
+            f"toward has the share {share!r}; expected a number, 0 or more: "
+            "of the largest singular value of XᵀY"
+        )
+    name = "toward's map"
+    W = as_embeddings(given.map if isinstance(given, Alignment) else given, name).astype(np.float64)
+    if W.shape != shape:
+        raise ValueError(f"{name} has shape {W.shape}; expected (d_x, d_y), here {shape}")
+    reject_nonfinite(W, name)
+    gram = W @ W.T if shape[0] <= shape[1] else W.T @ W
+    if np.abs(gram - np.eye(len(gram))).max() > 1e-4:
+        raise ValueError(
+            f"{name} is no isometry; expected orthonormal rows, or columns where it goes down: "
+            "procrustes_lab.core.polar.polar(W0)[0] is the nearest map that has them"
+        )
+    return W, float(share)
 
 
 def _fit(
     moments: Moments, center: bool, scale: bool, whiten: float, prior: Matrix | None, share: float
 ) -> Alignment:
     centred = moments.centred() if center else moments
-    cross = centred.cross()
+    cross, lengths = centred.cross(), None
     if whiten:
         xx, xy, yy = centred.products()
         left, right = _negative_power(xx, whiten), _negative_power(yy, whiten)
         W = left @ shrunk(left @ xy @ right, prior, share)[0] @ right
         agreement = float(np.vdot(W, xy))
         lengths = float(np.vdot(W, xx @ W)), float(np.vdot(W, W @ yy))
-        fitted = _finish(cross, W, agreement, scale=scale, lengths=lengths)
     else:
-        fitted = _finish(cross, *shrunk(cross.xy, prior, share), scale=scale)
+        W, agreement = shrunk(cross.xy, prior, share)
     return replace(
-        fitted,
+        _finish(cross, W, agreement, scale=scale, lengths=lengths),
         source_mean=moments.source_mean * moments.source_scale * center,
         target_mean=moments.target_mean * moments.target_scale * center,
         center=center,
         whiten=whiten,
         toward=share,
     )
+
+
+def _negative_power(second_moment: Matrix, power: float) -> Matrix:
+    """C^(-power) on the range of C, for C scaled to a mean eigenvalue of 1 there."""
+    values, vectors = spectrum(second_moment)
+    return np.asarray((vectors * values**-power) @ vectors.T)
 
 
 def _finish(
@@ -346,9 +345,3 @@ def _finish(
     error_back = max(error_back, 0.0) / cross.n * units[1] ** 2
     means = np.zeros(len(W)), np.zeros(W.shape[1])
     return Alignment(W, error, error_back, cross.n, factor, *means)
-
-
-def _negative_power(second_moment: Matrix, power: float) -> Matrix:
-    """C^(-power) on the range of C, for C scaled to a mean eigenvalue of 1 there."""
-    values, vectors = spectrum(second_moment)
-    return np.asarray((vectors * values**-power) @ vectors.T)

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from procrustes_lab.core.alignment import Alignment, align
+from procrustes_lab.core.alignment import Alignment, align, checked_prior
 from procrustes_lab.core.moments import Moments
-from procrustes_lab.core.polar import checked_prior
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_pairs
 
@@ -43,12 +42,11 @@ def shrink(
     most, which the seed draws. Of shares that tie, and for a single pair, the largest is taken.
     """
     x, y = as_pairs(X, Y)
-    whole, wanted = Moments.from_arrays(x, y), toward
-    toward = toward.map if isinstance(toward, Alignment) else toward
+    whole = Moments.from_arrays(x, y)
     strengths = sorted(shares, reverse=True)
     for share in strengths:
-        toward, _ = checked_prior(toward, share, (x.shape[1], y.shape[1]))
-    x, y, toward = _in_their_span(x, y, np.asarray(toward))
+        W0, _ = checked_prior((toward, share), (x.shape[1], y.shape[1]))
+    x, y, W0 = _in_their_span(x, y, np.asarray(W0))
     order = np.random.default_rng(seed).permutation(len(x))
     rows = np.array_split(order, min(folds, len(x)))
     parts = [Moments.from_arrays(x[part], y[part]) for part in rows]
@@ -57,10 +55,10 @@ def shrink(
         others = [*parts[:i], *parts[i + 1 :]]
         fitted = sum(others[1:], others[0])
         for share in strengths:
-            moved = align(fitted, center=center, toward=(toward, share)).apply(x[held_out])
+            moved = align(fitted, center=center, toward=(W0, share)).apply(x[held_out])
             errors[share] += float(np.sum((moved - y[held_out]) ** 2)) / len(x)
     best = min(strengths, key=lambda share: errors[share])  # of what is not known the first
-    return Shrunk(align(whole, center=center, toward=(wanted, best)), best, errors)
+    return Shrunk(align(whole, center=center, toward=(toward, best)), best, errors)
 
 
 def _in_their_span(
