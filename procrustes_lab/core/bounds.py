@@ -46,7 +46,12 @@ def spectrum_aware(source: ArrayLike, target: ArrayLike, epsilon: float) -> floa
 
 
 def lipschitz(epsilon: float, least: float) -> float:
-    """T3: p² ≤ 2ε²/σ², with σ the least singular value of XW + Y; infinite where σ is 0."""
+    """T3: p² ≤ 2ε²/σ², σ the least singular value of XW + Y padded; infinite where σ is 0.
+
+    W is the best map, the narrower side padded with zeros. Follows from
+    ε² = ½ tr(PᵀP SᵀS) + ½‖XᵀX − YᵀY‖_F² after aligning, P = X − Y and S = X + Y. Attained by
+    directions of one length, all turned by one angle.
+    """
     return 2 * epsilon**2 / least**2 if least > 0 else float("inf")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,10 +16,28 @@ from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
 
 EPSILON = float(np.finfo(float).eps)
 
-_Blocks = tuple[Matrix, Matrix, Matrix, Matrix]
+Blocks = tuple[Matrix, Matrix, Matrix, Matrix]
+"""X, near, far and farᵀfar. Turned by an orthogonal matrix, which no value of a certificate sees,
+[X Y] is [X near] above [0 far], where X and far are upper triangular."""
 
 SMALL = 1e8
 """Arithmetic, n (d_x + d_y)², below which a QR factorisation costs nothing to speak of."""
+
+
+MEANINGS = {
+    "energy": "squared length of both vectors of a pair together",
+    "delta": "root mean square disagreement of a dot product",
+    "nuclear": "nuclear norm of all those disagreements",
+    "error": "squared distance left by the best orthogonal map",
+    "lower": "it cannot be less (T2)",
+    "upper": "it cannot be more (T2)",
+    "floor": "nor less than this (T4)",
+    "rank_aware": "nor more than this (T1′, from delta alone)",
+    "theorem": "nor this (T1, the paper's bound)",
+    "spectrum_aware": "nor this (T8, delta and spectra)",
+    "lipschitz": "nor this (T3, if well conditioned)",
+}
+"""What is printed of a certificate."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,7 +45,7 @@ class Certificate:
     """How close an orthogonal map brings two spaces, and what their dot products say about it.
 
     Every value is per object: norms and squared distances of the sets, divided by n. With
-    G = XXᵀ, H = YYᵀ and D = G − H, never formed:
+    G = XXᵀ, H = YYᵀ and D = G − H, never formed, and the bounds as in `procrustes_lab.core.bounds`:
 
     Attributes
     ----------
@@ -46,18 +63,13 @@ class Certificate:
     lower, upper : float
         The lens (T2): t − √(t² − Δ²) <= p² <= Δ. Fuchs & van de Graaf (1999),
         doi:10.1109/18.761271, for states; Powers & Størmer (1970), doi:10.1007/BF01645492.
-    theorem : float
-        √(2 max(d_x, d_y)) δ: T1, Maystre et al. (2025), arXiv:2510.13406.
-    rank_aware : float
-        √min(n, d_x + d_y) δ: T1′, the same with the rank counted better.
+    theorem, rank_aware : float
+        √(2 max(d_x, d_y)) δ (T1), and the same with the rank counted better (T1′).
     spectrum_aware : float
         The largest error of any pair with these singular values and this δ (T8): at most `theorem`
         and `energy`.
     lipschitz : float
-        2ε² / σ² / n, where σ is the least singular value of XW + Y, W the best map and the
-        narrower side padded with zeros (T3); infinite where σ is 0 to rounding. Follows from
-        ε² = ½ tr(PᵀP SᵀS) + ½‖XᵀX − YᵀY‖_F² after aligning, P = X − Y and S = X + Y. Attained by
-        directions of one length, all turned by one angle.
+        2ε² / σ² / n, where σ is the least singular value of XW + Y, W the best map (T3).
     floor : float
         ε² / (‖X‖₂ + ‖Y‖₂)² / n (T4): no small error without a small δ.
     resolution : float
@@ -100,15 +112,15 @@ class Certificate:
     @property
     def lens_point(self) -> tuple[float, float]:
         """Δ/t and p²/t, both in [0, 1]: where the pair stands in the lens."""
-        return (self.nuclear / self.energy, self.error / self.energy) if self.energy else (0.0, 0.0)
+        energy = self.energy or 1.0
+        return min(self.nuclear / energy, 1.0), min(self.error / energy, 1.0)
 
     @property
     def best_upper(self) -> float:
         """The least of all upper bounds on `error`: `upper`, `spectrum_aware` or `lipschitz`.
 
-        The others are never less than `upper`. D has at most min(n, d_x + d_y) nonzero
-        eigenvalues, so Δ = ‖D‖_* ≤ √min(n, d_x + d_y) ε by the Cauchy–Schwarz inequality, which
-        is `rank_aware`; and d_x + d_y ≤ 2 max(d_x, d_y), which makes it at most `theorem`.
+        D has at most min(n, d_x + d_y) nonzero eigenvalues, so Δ <= `rank_aware` by the
+        Cauchy–Schwarz inequality; and as d_x + d_y ≤ 2 max(d_x, d_y), that is at most `theorem`.
         """
         return min(self.upper, self.spectrum_aware, self.lipschitz)
 
@@ -119,43 +131,19 @@ class Certificate:
         )
 
     def _summary(self) -> list[tuple[str, str, str]]:
-        resolved = self.delta >= self.resolution
-        delta = f"{self.delta:.4g}" if resolved else f"< {self.resolution:.1g}"
-        return [
-            ("energy", f"{self.energy:.4g}", "squared length of both vectors of a pair together"),
-            ("delta", delta, "root mean square disagreement of a dot product"),
-            ("nuclear", f"{self.nuclear:.4g}", "nuclear norm of all those disagreements"),
-            ("error", f"{self.error:.4g}", "squared distance left by the best orthogonal map"),
-            ("lower", f"{self.lower:.4g}", "it cannot be less (T2)"),
-            ("upper", f"{self.upper:.4g}", "it cannot be more (T2)"),
-            ("floor", f"{self.floor:.4g}", "nor less than this (T4)"),
-            ("rank_aware", f"{self.rank_aware:.4g}", "nor more than this (T1′, from delta alone)"),
-            ("theorem", f"{self.theorem:.4g}", "nor this (T1, the paper's bound)"),
-            ("spectrum_aware", f"{self.spectrum_aware:.4g}", "nor this (T8, delta and spectra)"),
-            ("lipschitz", f"{self.lipschitz:.4g}", "nor this (T3, if well conditioned)"),
-        ]
+        values = {name: f"{getattr(self, name):.4g}" for name in MEANINGS}
+        if self.delta < self.resolution:
+            values["delta"] = f"< {self.resolution:.1g}"
+        return [(name, values[name], meaning) for name, meaning in MEANINGS.items()]
 
 
 def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     """Measure how closely two spaces can be aligned, and bound it from both sides.
 
-    O(n d²) time and O(d²) memory beyond the inputs.
-
-    Parameters
-    ----------
-    X : array_like, shape (n, d_x), or Moments
-        Source embeddings, one row per object; or the moments of the pairs, without Y.
-    Y : array_like, shape (n, d_y)
-        Target embeddings; row i is the same object as row i of X.
-
-    Returns
-    -------
-    Certificate
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows.
+    X and Y hold source and target embeddings, shapes (n, d_x) and (n, d_y), row i of both the same
+    object; or X is the Moments of the pairs, without Y. O(n d²) time and O(d²) memory beyond them.
+    TypeError or ValueError if they are not two finite matrices of real numbers with equally many
+    rows.
 
     Notes
     -----
@@ -197,11 +185,12 @@ def _from_moments(moments: Moments, epsilon: float = EPSILON) -> tuple[Certifica
     root = 2.0 ** (np.frexp(largest)[1] // 2)
     x, y = x / root, y / root
     products = xx * (x * x), xy * (x * y), yy * (y * y)
-    pair = _Pair(*products, *_cholesky(*products, moments.n))
-    return _measure(pair, moments.n, dims, unit * root, "moments", 0.0, 16 * epsilon)
+    blocks = _cholesky(*products, moments.n)
+    errors = 0.0, 16 * epsilon
+    return _measure(products, blocks, moments.n, dims, unit * root, "moments", *errors)
 
 
-def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> _Blocks:
+def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> Blocks:
     """Return the blocks of R, with RᵀR = [X Y]ᵀ[X Y] up to rounding; that must not add rows."""
     largest = max(xx.diagonal().max(), yy.diagonal().max())
 
@@ -228,7 +217,7 @@ def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> _Blocks:
     return _blocks(np.asarray(np.linalg.qr(R, mode="r")), len(xx))
 
 
-def _blocks(R: Matrix, d: int) -> _Blocks:
+def _blocks(R: Matrix, d: int) -> Blocks:
     far = R[d:, d:]
     return R[:d, :d], R[:d, d:], far, far.T @ far
 
@@ -251,29 +240,14 @@ def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
     unit = 2.0 ** np.frexp(largest)[1] if largest else 1.0
     R = R / unit
     joint = R.T @ R
-    pair = _Pair(joint[:d, :d], joint[:d, d:], joint[d:, d:], *_blocks(R, d))
-    of_epsilon = 16 * EPSILON * float(np.sqrt(1 + len(X) // (4 * width)))
-    return _measure(pair, len(X), dims, unit, "QR", of_epsilon, 0.0)
-
-
-class _Pair(NamedTuple):
-    """Second moments of two sides, the narrower one first, and an upper triangular factor of them.
-
-    Turned by an orthogonal matrix, which no value of a certificate sees, [X Y] is [X near] above
-    [0 far], where X and `far` are upper triangular; `rest` is farᵀfar.
-    """
-
-    xx: Matrix
-    xy: Matrix
-    yy: Matrix
-    X: Matrix
-    near: Matrix
-    far: Matrix
-    rest: Matrix
+    products = joint[:d, :d], joint[:d, d:], joint[d:, d:]
+    errors = 16 * EPSILON * float(np.sqrt(1 + len(X) // (4 * width))), 0.0
+    return _measure(products, _blocks(R, d), len(X), dims, unit, "QR", *errors)
 
 
 def _measure(
-    pair: _Pair,
+    products: tuple[Matrix, Matrix, Matrix],
+    blocks: Blocks,
     n: int,
     dims: tuple[int, ...],
     unit: float,
@@ -281,13 +255,13 @@ def _measure(
     of_epsilon: float,
     of_square: float,
 ) -> tuple[Certificate, float]:
-    """Certificate of n pairs, which are those of `pair` times `unit`.
+    """Certificate of n pairs with these second moments, the narrower side first, times `unit`².
 
     Rounding has changed ε by no more than `of_epsilon`, or ε² by no more than `of_square`, of
     (‖G‖² + ‖H‖²)^½ and of its square. Also returns the smaller share that is left of p² and of
     ε² when the energies they are the difference of have cancelled.
     """
-    xx, xy, yy, X, near, far, rest = pair
+    (xx, xy, yy), (X, near, far, rest) = products, blocks
     d_x, d_y = dims
     moved = X @ polar(xy)[0]
     P, S = moved - near, moved + near  # and below them −far and far
@@ -334,12 +308,12 @@ def _measure(
     if root_square:
         resolution += root_square * (root_square / max(delta, root_square))
 
-    measured = (energy, delta, nuclear, error, lower, upper)
-    others = (theorem, rank_aware, spectrum_aware, lipschitz, floor, resolution)
-    per_object = (float(value / n * unit**2) for value in (*measured, *others))
-    certificate = Certificate(n, d_x, d_y, method, *per_object)
-    left = min(error / energy, squared / grams) if grams else 1.0
-    return certificate, left
+    values = (
+        *(energy, delta, nuclear, error, lower, upper),
+        *(theorem, rank_aware, spectrum_aware, lipschitz, floor, resolution),
+    )
+    certificate = Certificate(n, d_x, d_y, method, *(float(v / n * unit**2) for v in values))
+    return certificate, min(error / energy, squared / grams) if grams else 1.0
 
 
 def _at_most(value: float, limit: float, slack: float) -> float:
