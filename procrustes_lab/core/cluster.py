@@ -18,9 +18,9 @@ FAN_IN = 8
 def sum_over_blocks(term: Callable[..., Any], X: da.Array, Y: da.Array) -> Any:
     """Add what a function makes of each block of paired rows, computed where the blocks are.
 
-    Groups of `FAN_IN` are added until one is left, always the same groups in the same order: the
-    scheduler has no influence on the result, nor has a worker that is lost and whose tasks are run
-    again. Of b blocks about b terms move between workers at most.
+    Groups of `FAN_IN` are added until one is left, always the same groups in the same order, so
+    that the result depends neither on the scheduler nor on lost workers. Of b blocks about b terms
+    move between workers at most.
 
     The term is called with a block of X, the block of Y of the same rows, and the number of the
     first of them, an array of shape (1, 1); it gives anything that can be added. Blocks of no rows

@@ -28,9 +28,9 @@ CHECKPOINT_SECONDS = 10.0
 class Moments:
     """Count, means and scatter of n paired rows.
 
-    Moments of a union of disjoint batches are the sum of the batches' moments, so
-    one pass over the pairs suffices, in any order, on any number of machines:
-    O(n d²) time and O(d²) memory. They are merged by the update of Chan, Golub & LeVeque (1983),
+    Moments of a union of disjoint batches are the sum of the batches' moments, so one pass over
+    the pairs suffices, in any order, on any number of machines: O(n d²) time and O(d²) memory.
+    They are merged by the update of Chan, Golub & LeVeque (1983),
     doi:10.1080/00031305.1983.10483115.
 
     Attributes
@@ -41,11 +41,11 @@ class Moments:
         The means, and what float64 leaves out of them: batches with a large mean in common differ
         by so little.
     source_scatter, cross_scatter, target_scatter : ndarray
-        Sums of outer products *about the means*, shapes (d_x, d_x), (d_x, d_y) and
-        (d_y, d_y): putting the means back loses nothing, taking them out would.
+        Sums of outer products *about the means*, shapes (d_x, d_x), (d_x, d_y) and (d_y, d_y):
+        putting the means back loses nothing, taking them out would.
     source_scale, target_scale : float
-        Powers of two by which the rows were divided before anything was summed; 1
-        unless the squares would leave the range of float64.
+        Powers of two by which the rows were divided before anything was summed; 1 unless the
+        squares would leave the range of float64.
     """
 
     n: int
@@ -93,22 +93,25 @@ class Moments:
             in dimension, or if the checkpoint is of other batches.
         """
         batches = iter(pairs)
-        total, done = None, 0
+        total, done, written = None, 0, monotonic()
         if checkpoint is not None and Path(checkpoint).exists():
             total, done = _resume(checkpoint, batches)
-        saved, written = done, monotonic()
+
+        def keep() -> None:
+            if checkpoint is not None and total is not None:
+                archive.write(checkpoint, format=FORMAT, batches=done, **vars(total))
+
         try:
             for number, batch in enumerate(batches, start=done):
                 part = _moments_of_batch(batch, number)
                 if part is not None:
                     total = part if total is None else total + part
                 done = number + 1
-                if checkpoint is not None and monotonic() - written > CHECKPOINT_SECONDS:
-                    _write_checkpoint(checkpoint, total, done)
-                    saved, written = done, monotonic()
+                if monotonic() - written > CHECKPOINT_SECONDS:
+                    keep()
+                    written = monotonic()
         except BaseException:
-            if checkpoint is not None and done > saved:
-                _write_checkpoint(checkpoint, total, done)
+            keep()
             raise
         if total is None:
             raise ValueError("pairs has no rows; expected at least one batch (X, Y) with a row")
@@ -121,23 +124,15 @@ class Moments:
         """Moments of the pairs of two Dask arrays, computed where their blocks are.
 
         Each block of rows becomes its moments on the worker that holds it, and they are added in
-        a tree, see `procrustes_lab.core.cluster.sum_over_blocks`: always in the same order, so
-        that neither the scheduler nor a lost worker changes a bit. No rows move between workers if
-        the arrays are made block by block (`dask.array.map_blocks`, `from_array`, `from_zarr`) and
-        are cut alike. Workers need this package too, with the extra ``scale``; the cluster is the
-        current one, see `dask.distributed.Client`.
+        a tree, always in the same order, so that neither the scheduler nor a lost worker changes a
+        bit. No rows move between workers if the arrays are made block by block
+        (`dask.array.map_blocks`, `from_array`, `from_zarr`) and are cut alike; else Y's rows are
+        cut as X's are, and blocks of columns are merged. Workers need this package too, with the
+        extra ``scale``; the cluster is the current one, see `dask.distributed.Client`.
 
-        Parameters
-        ----------
-        X, Y : dask Array, shapes (n, d_x) and (n, d_y)
-            Blocks of columns are merged, and Y's rows are cut as X's are, which moves them if its
-            own cuts differ.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `from_arrays`, naming the row of the whole array; TypeError for what is no Dask
-            array, ValueError for blocks whose sizes Dask does not know.
+        X and Y have shapes (n, d_x) and (n, d_y). TypeError and ValueError as of `from_arrays`,
+        naming the row of the whole array; TypeError for what is no Dask array, ValueError for
+        blocks whose sizes Dask does not know.
         """
         from .cluster import sum_over_blocks
 
@@ -184,10 +179,7 @@ class Moments:
         mean_y, rest_y = two_sum(a.target_mean, a.target_rest + share * y)
         return Moments(
             n,
-            mean_x,
-            mean_y,
-            rest_x,
-            rest_y,
+            *(mean_x, mean_y, rest_x, rest_y),
             a.source_scatter + b.source_scatter + weight * np.outer(x, x),
             a.cross_scatter + b.cross_scatter + weight * np.outer(x, y),
             a.target_scatter + b.target_scatter + weight * np.outer(y, y),
@@ -200,14 +192,10 @@ class Moments:
 
     def _in_units(self, scales: Scales) -> Moments:
         x, y = self.source_scale / scales[0], self.target_scale / scales[1]
-        means = (
-            self.source_mean * x,
-            self.target_mean * y,
-            self.source_rest * x,
-            self.target_rest * y,
-        )
+        means = self.source_mean * x, self.target_mean * y
+        rests = self.source_rest * x, self.target_rest * y
         xx, xy, yy = self.source_scatter, self.cross_scatter, self.target_scatter
-        return Moments(self.n, *means, xx * x * x, xy * x * y, yy * y * y, *scales)
+        return Moments(self.n, *means, *rests, xx * x * x, xy * x * y, yy * y * y, *scales)
 
     def centred(self) -> Moments:
         """Moments of the pairs with each side's mean subtracted."""
@@ -288,11 +276,6 @@ def _batch(batch: tuple[ArrayLike, ArrayLike]) -> tuple[Embeddings, Embeddings]:
     return as_embeddings(X, SOURCE, allow_empty=True), as_embeddings(Y, TARGET, allow_empty=True)
 
 
-def _write_checkpoint(path: str | PathLike[str], total: Moments | None, done: int) -> None:
-    if total is not None:
-        archive.write(path, format=FORMAT, batches=done, **vars(total))
-
-
 def _resume(
     path: str | PathLike[str], batches: Iterator[tuple[ArrayLike, ArrayLike]]
 ) -> tuple[Moments, int]:
@@ -328,9 +311,8 @@ def moments_of(
 ) -> Moments:
     """Moments of checked arrays: block products in `dtype`, summed in float64.
 
-    With `about_mean` false the scatter is about the origin and the means are given as zeros,
-    which is all that uncentred maps and certificates need, and saves a pass over the rows.
-    ValueError if either side holds NaN or infinity.
+    With `about_mean` false the scatter is about the origin and the means are given as zeros, which
+    is all that uncentred maps and certificates need. ValueError if a side holds NaN or infinity.
     """
 
     def summed(units: Scales) -> Moments:
