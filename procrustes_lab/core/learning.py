@@ -18,7 +18,7 @@ from .alignment import Alignment, align
 from .polar import polar
 from .sampling import effective_dimension, excess_bound, excess_rate, risk_of
 from .sums import Cross, Matrix, cross_of, sum_cross
-from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
+from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite, require
 
 Generator = np.random.Generator
 
@@ -28,11 +28,7 @@ LONGEST = 1.001
 
 @dataclass(frozen=True, repr=False)
 class HeldOutError:
-    """Error of a map on pairs it was not fitted on, with an interval for its population value.
-
-    `mean` is the mean squared distance over the pairs held out, as `Alignment.error` counts it;
-    the interval is that of `empirical_bernstein`.
-    """
+    """Mean squared distance over pairs held out, and an interval for its population value."""
 
     mean: float
     low: float
@@ -61,19 +57,8 @@ def held_out_error(
     """Fit a map on some of the pairs and measure it on the others, drawn at random.
 
     X, Y, options and exceptions are those of `align`; and ValueError if a row is longer than 1.
-
-    Parameters
-    ----------
-    held_out : int
-        How many pairs to hold out, at least 2 and fewer than n.
-    seed : int or numpy.random.Generator
-        Of the choice.
-    confidence : float between 0 and 1
-        That the interval contains the mean over all pairs like these.
-
-    Notes
-    -----
-    The interval is about the one map that was fitted, on new pairs from the same source. It
+    `held_out` of the pairs, at least 2 and fewer than n, are drawn by `seed`. The interval is that
+    of `empirical_bernstein`, for the one map that was fitted, on new pairs from the same source. It
     supposes that the pairs held out are independent of each other and of the rest: keep copies of
     an object on one side of the split.
     """
@@ -90,38 +75,28 @@ def empirical_bernstein(
 ) -> tuple[float, float]:
     """Interval for the mean of which `values` are independent draws, valid at any sample size.
 
-    With the sample variance V, δ = 1 − confidence, L = log(3/δ) and r = high − low,
+    With the sample variance V of n >= 2 values, δ = 1 − confidence, L = log(3/δ) and r = high − low,
 
-        mean ± (√(2VL/n) + 7rL / (3(n − 1))).
+        mean ± (√(2VL/n) + 7rL / (3(n − 1))),
 
-    Both ends are cut to the range of the values. Either end by itself holds with confidence
-    1 − 2δ/3: to quote one end alone at 0.95, ask for 0.925.
+    both ends cut to the range from `low` to `high`, which is known beforehand and is not the
+    sample's own extremes. Both ends hold with the given confidence, either by itself with
+    1 − 2δ/3: to quote one end alone at 0.95, ask for 0.925. ValueError if a value is out of range.
 
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        At least two, or ValueError is raised.
-    low, high : float
-        Between which every value must lie, known beforehand: not the sample's own extremes.
-    confidence : float between 0 and 1
-        That both ends hold.
-
-    References
-    ----------
-    Andreas Maurer and Massimiliano Pontil (2009), Empirical Bernstein bounds and sample-variance
-    penalization, Theorems 3, 4 and 10, arXiv:0907.3740. Their Theorem 4 is one end, with log(2/δ);
-    both share the bound on the variance, which makes it three events in place of four.
+    Andreas Maurer and Massimiliano Pontil (2009), arXiv:0907.3740, Theorems 3, 4 and 10. Their
+    Theorem 4 is one end, with log(2/δ); both share the bound on the variance, which makes it three
+    events in place of four.
     """
     z = np.asarray(values, dtype=np.float64)
-    if z.ndim != 1 or len(z) < 2:
-        raise ValueError(f"values have shape {z.shape}; expected (n,) with n at least 2")
-    if not low < high < math.inf or low == -math.inf:
-        raise ValueError(f"the range is [{low}, {high}]; expected finite numbers, low below high")
-    if not (low <= z.min() and z.max() <= high):
-        raise ValueError(
-            f"values run from {z.min():.6g} to {z.max():.6g}; expected them within the range "
-            f"[{low:.6g}, {high:.6g}] that low and high promise"
-        )
+    shape = f"values have shape {z.shape}; expected (n,) with n at least 2"
+    require(z.ndim == 1 and len(z) >= 2, shape)
+    ends = f"the range is [{low}, {high}]; expected finite numbers, low below high"
+    require(-math.inf < low < high < math.inf, ends)
+    require(
+        low <= z.min() and z.max() <= high,
+        f"values run from {z.min():.6g} to {z.max():.6g}; expected them within the range "
+        f"[{low:.6g}, {high:.6g}] that low and high promise",
+    )
     n, penalty = len(z), math.log(3 / risk_of(confidence))
     reach = math.sqrt(2 * z.var(ddof=1) * penalty / n) + 7 * (high - low) * penalty / (3 * (n - 1))
     mean = float(z.mean())
@@ -130,10 +105,9 @@ def empirical_bernstein(
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Errors against the number of pairs m, and the law scale · m^(−exponent) of the excess.
+    """Mean errors of maps fitted on m pairs, on those and on others, at each of the sizes m.
 
-    `fitted` and `held_out` are the mean errors, at each of the sizes m, on the pairs that maps were
-    fitted on and on the others; the law is a straight line through the logarithms of `excess`.
+    The excess follows the law scale · m^(−exponent), a straight line through its logarithms.
     """
 
     sizes: tuple[int, ...]
@@ -168,17 +142,12 @@ def learning_curve(
 
     In each of the `draws` the pairs are divided and ordered anew. Parameters and exceptions are
     those of `held_out_error`, but rows may have any lengths, and enough of them must be left to fit
-    on for four sizes.
-
-    Notes
-    -----
-    On fewer pairs than dimensions a map guesses whole directions, and no power law holds. Fitting
-    the floor together with the law is ill-posed: exponent and floor trade against each other. Half
-    the gap needs no floor, as fitted error lies as far below it as held-out error above, to 1/m.
+    on for four sizes: on fewer pairs than dimensions a map guesses whole directions, and no power
+    law holds. A floor fitted with the law would trade against its exponent; half the gap between
+    the errors needs none, as fitted error lies as far below it as held-out error above, to 1/m.
     """
     x, y = as_pairs(X, Y)
-    if draws < 1:
-        raise ValueError(f"draws is {draws}; expected at least 1")
+    require(draws >= 1, f"draws is {draws}; expected at least 1")
     first = 2 * min(x.shape[1], y.shape[1])
     rng = np.random.default_rng(seed)
     _, rest = _split(len(x), held_out, math.ceil(first * 2**1.5), rng)
@@ -199,26 +168,19 @@ def learning_curve(
             # counting from it takes out the luck of the draw and nothing else.
             for side, cross in enumerate((seen, unseen)):
                 errors[side, k] += _error(W, cross) - _error(W_all, cross)
-    fitted, unknown = errors / draws
-    slope, height = np.polyfit(np.log(sizes), np.log(_half_gap(fitted, unknown)), 1)
-    law = math.exp(height), -float(slope)
-    return LearningCurve(
-        tuple(sizes.tolist()), tuple(fitted.tolist()), tuple(unknown.tolist()), *law
-    )
+    errors /= draws
+    slope, height = np.polyfit(np.log(sizes), np.log(_half_gap(*errors)), 1)
+    measured = (tuple(row.tolist()) for row in (sizes, *errors))
+    return LearningCurve(*measured, math.exp(height), -float(slope))
 
 
 @dataclass(frozen=True, repr=False)
 class PairsNeeded:
     """How many pairs bring the expected excess down to a given value, by three accounts.
 
-    Attributes
-    ----------
-    guaranteed : int
-        By T5, m = 16 d_eff / excess²: enough whatever the population, if d_eff is its own.
-    extrapolated : int
-        By the law fitted to the learning curve.
-    asymptotic : int
-        By T5′, m = κ / excess, in the limit of many pairs.
+    `guaranteed` by T5, m = 16 d_eff / excess²: enough whatever the population, if d_eff is its own;
+    `extrapolated` by the law of the learning curve; `asymptotic` by T5′, m = κ / excess, in the
+    limit of many pairs.
     """
 
     excess: float
@@ -248,14 +210,13 @@ def pairs_needed(
     draws: int = 5,
     seed: int | Generator = 0,
 ) -> PairsNeeded:
-    """Estimate how many pairs a map needs to come within `excess` of the best one.
+    """Estimate how many pairs a map needs to come within `excess`, below 4, of the best one.
 
-    Of the mean squared distance; positive, and below 4, as no excess is above. The other parameters
-    and exceptions are those of `learning_curve`; and ValueError if a row is longer than 1.
+    The other parameters and exceptions are those of `learning_curve`; and ValueError if a row is
+    longer than 1.
     """
     x, y = _unit_pairs(X, Y)
-    if not 0 < excess < 4:
-        raise ValueError(f"excess is {excess}; expected a number between 0 and 4")
+    require(0 < excess < 4, f"excess is {excess}; expected a number between 0 and 4")
     curve = learning_curve(x, y, held_out=held_out, draws=draws, seed=seed)
     return PairsNeeded(
         float(excess),
@@ -295,11 +256,11 @@ def _split(
     n: int, held_out: int, least: int, rng: Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide n rows at random into those held out and the rest, in random order."""
-    if not 2 <= held_out <= n - least:
-        raise ValueError(
-            f"held_out is {held_out} of {n} pairs; expected at least 2, and to leave "
-            f"at least {least} to fit on"
-        )
+    require(
+        2 <= held_out <= n - least,
+        f"held_out is {held_out} of {n} pairs; expected at least 2, and to leave "
+        f"at least {least} to fit on",
+    )
     order = rng.permutation(n)
     return order[:held_out], order[held_out:]
 

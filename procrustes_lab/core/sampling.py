@@ -1,9 +1,8 @@
 """From a sample of pairs to the population: what theory says of the map that is fitted.
 
-Throughout, W is a map with orthonormal rows (d_x <= d_y) or columns (d_x >= d_y), its error is the
-mean squared distance over the population, the narrower side padded with zeros, and its *excess* is
-that error less the least one. M is the mean of xᵀy over the population, M̂ over a sample of m pairs,
-and no vector is longer than 1. Proofs are in the notebook "From a sample to the population".
+The error of a map is the mean squared distance over the population, the narrower side padded with
+zeros, and its *excess* is that error less the least one. M is the mean of xᵀy over the population,
+M̂ over a sample of m pairs, no vector longer than 1. Proofs are in "From a sample to the population".
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from numpy.typing import ArrayLike
 from .moments import Moments, as_moments
 from .polar import svd
 from .sums import BLOCK_BYTES, Matrix
-from .validate import as_pairs
+from .validate import as_pairs, require
 
 
 def effective_dimension(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> float:
@@ -26,7 +25,7 @@ def effective_dimension(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> f
     single one gives 1, and a side without energy 0. X and Y are as in `align`.
     """
     xx, _, yy = as_moments(X, Y).products()
-    return min(map(_filled, (xx, yy)))
+    return min(_filled(xx), _filled(yy))
 
 
 def excess_from_deviation(nuclear: float) -> float:
@@ -42,26 +41,23 @@ def excess_from_squares(frobenius: float, least: float) -> float:
 def deviation_bound(dimension: float, pairs: int, *, risk: float | None = None) -> float:
     """Bound ‖M̂ − M‖_*: √(d/m) in expectation, √(d/m) + √(2 log(1/η)/m) but for a chance of η.
 
-    d is the `effective_dimension` of the population, and the number of coordinates will do; m are
-    the pairs, and η is the risk, without which the bound is on the expectation. ValueError if the
-    dimension is negative, there is no pair, or the risk is out of range. The tail is by McDiarmid
-    (1989), doi:10.1017/CBO9781107359949.008.
+    d is the `effective_dimension` of the population (the number of coordinates will do), m the
+    pairs, η the risk. The tail is by McDiarmid (1989), doi:10.1017/CBO9781107359949.008. ValueError
+    if the dimension is negative, there is no pair, or the risk is out of range.
     """
-    if not 0 <= dimension < math.inf:
-        raise ValueError(f"dimension is {dimension}; expected a finite number of at least 0")
-    if not pairs >= 1:
-        raise ValueError(f"pairs is {pairs}; expected at least 1")
-    if risk is not None and not 0 < risk < 1:
-        raise ValueError(f"risk is {risk}; expected a number between 0 and 1")
+    finite = f"dimension is {dimension}; expected a finite number of at least 0"
+    require(0 <= dimension < math.inf, finite)
+    require(pairs >= 1, f"pairs is {pairs}; expected at least 1")
+    proper = f"risk is {risk}; expected a number between 0 and 1"
+    require(risk is None or 0 < risk < 1, proper)
     tail = 0.0 if risk is None else math.sqrt(-2 * math.log(risk))
     return (math.sqrt(dimension) + tail) / math.sqrt(pairs)
 
 
 def excess_bound(dimension: float, pairs: int, *, confidence: float | None = None) -> float:
-    """Bound the excess of a map fitted on independent pairs (T5).
+    """Bound the excess of a map fitted on independent pairs, by `deviation_bound` (T5).
 
     That is 4√(d/m) in expectation, and (4/√m)(√d + √(2 log(1/η))) with confidence 1 − η.
-    Parameters and exceptions are those of `deviation_bound`, with a confidence in place of a risk.
     """
     risk = None if confidence is None else risk_of(confidence)
     return excess_from_deviation(deviation_bound(dimension, pairs, risk=risk))
@@ -75,9 +71,7 @@ def excess_rate(X: ArrayLike, Y: ArrayLike) -> float:
         κ = Σ_{i<j} mean (a_i b_j − a_j b_i)² / (σ_i + σ_j),
 
     the narrower side and σ padded with zeros. It is the limit of m times the expected excess if no
-    singular value vanishes, the pairs given being the population.
-
-    X and Y hold one row per object, of any lengths; exceptions are those of `effective_dimension`.
+    singular value vanishes, the pairs given, of any lengths, being the population.
     """
     x, y = as_pairs(X, Y)
     n, wide = len(x), max(x.shape[1], y.shape[1])
@@ -102,20 +96,17 @@ def expected_share(source_dim: int, target_dim: int, pairs: int) -> float:
     """Return the rule of thumb: excess over the least error, (d − 1)/(2m) if d_x = d_y = d.
 
     It is the number of free parameters of a map, d_x(d_x − 1)/2 + d_x(d_y − d_x) for d_x <= d_y,
-    over d_y·m: exact in the limit if the target is the turned source plus isotropic noise, whatever
-    the spectrum, and then no unbiased estimator does better.
-
-    The rule is the same the other way round, and asks for several times as many pairs, m, as the
-    lesser dimension: on fewer the excess does not fall as 1/m.
+    over d_y·m, and the same the other way round: exact in the limit if the target is the turned
+    source plus isotropic noise, whatever the spectrum, and then no unbiased estimator does better.
+    On fewer pairs than several times the lesser dimension the excess does not fall as 1/m.
     """
     few, many = sorted((source_dim, target_dim))
     return few * ((few - 1) / 2 + many - few) / (many * pairs)
 
 
 def risk_of(confidence: float) -> float:
-    """Return 1 − confidence, or say that the confidence is out of range."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; expected a number between 0 and 1")
+    """1 − confidence; ValueError if the confidence is out of range."""
+    require(0 < confidence < 1, f"confidence is {confidence}; expected a number between 0 and 1")
     return 1 - confidence
 
 

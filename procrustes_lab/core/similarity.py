@@ -1,20 +1,15 @@
 """How similar two spaces are, by the measures that others use: all of them from the moments.
 
 With the rows of X and Y centred unless ``center=False``, every measure here is left alone by
-rotations and by a change of scale of either side, and needs O(n d²) time and O(d²) memory:
-
-- CKA, or the RV coefficient:  ‖XᵀY‖_F² / (‖XᵀX‖_F ‖YᵀY‖_F);
-- normalised Bures similarity:  ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F).
-
-They bound each other (T7, and the floor T10). Write c and F for the two, d for the larger
-dimension, and r for the geometric mean of the two participation ratios; then
+rotations and by a change of scale of either side. CKA c and normalised Bures similarity F bound
+each other (T7). Write d for the larger dimension, and r for the geometric mean of the two
+participation ratios; then
 
     F² / (d − (d − 1) F²) ≤ c ≤ d F²               where F ≤ 1/d,
                           ≤ F² / (F² + (1 − F)²/(d − 1))  elsewhere,
-    c / r ≤ F² ≤ 1 − (1 − c) / r,
+    c / r ≤ F² ≤ 1 − (1 − c) / r.
 
-and the squared Procrustes distance of sides whose Gram matrices have Frobenius norm 1 is at least
-2√(1 + c) − 2√(2c), hence at least (1 − c)/√2. Proofs are in the notebook "Compare with CKA".
+Proofs are in the notebook "Compare with CKA".
 """
 
 from __future__ import annotations
@@ -26,26 +21,18 @@ from numpy.typing import ArrayLike
 
 from .moments import Moments, as_moments
 from .sums import Matrix
-from .validate import SOURCE, TARGET
+from .validate import SOURCE, TARGET, require
 
 
 def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True) -> float:
-    """Linear centred kernel alignment: the cosine between the two Gram matrices.
+    """Linear centred kernel alignment: ‖XᵀY‖_F² / (‖XᵀX‖_F ‖YᵀY‖_F), the cosine of the Gram matrices.
 
-    With centring it is the RV coefficient of Robert and Escoufier. If both Gram matrices are
-    scaled to Frobenius norm 1, their discrepancy is ε² = 2(1 − CKA).
+    From 0, no direction in common, to 1, equal up to a rotation and a scale. With centring it is
+    the RV coefficient. If both Gram matrices are scaled to Frobenius norm 1, their discrepancy is
+    ε² = 2(1 − CKA). X, Y and center are as in `align`, but that means are subtracted by default.
+    TypeError or ValueError if the inputs are not two finite matrices of real numbers with equally
+    many rows, or nothing is left of a side: all its rows are equal, or zero if not centred.
 
-    From 0, no direction in common, to 1, equal up to a rotation and a scale. X, Y and center are as
-    in `align`, but that means are subtracted by default.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many rows, or
-        nothing is left of a side: all its rows are equal, or zero if not centred.
-
-    References
-    ----------
     Kornblith, Norouzi, Lee & Hinton (2019), arXiv:1905.00414; Robert & Escoufier (1976),
     doi:10.2307/2347233.
 
@@ -63,16 +50,12 @@ def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = Tr
 def bures_similarity(
     X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True
 ) -> float:
-    """Normalised Bures similarity: the fidelity of the two Gram matrices scaled to trace 1.
+    """Normalised Bures similarity, ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F): fidelity of Gram matrices of trace 1.
 
     It is the mean cosine, weighted by length, between matched rows after the best orthogonal
-    map, and the cosine of the Riemannian shape distance (Harvey, Larsen & Williams, 2023). For
-    sides of equal energy, p²/t = 1 − this. Parameters, result and exceptions are those of `cka`.
-
-    References
-    ----------
-    Harvey, Larsen & Williams (2023), arXiv:2311.11436; Bhatia, Jain & Lim (2019),
-    doi:10.1016/j.exmath.2018.01.002.
+    map, and the cosine of the Riemannian shape distance. For sides of equal energy, p²/t = 1 − this.
+    Parameters and exceptions are those of `cka`. Harvey, Larsen & Williams (2023), arXiv:2311.11436;
+    Bhatia, Jain & Lim (2019), doi:10.1016/j.exmath.2018.01.002.
     """
     _, xy, _ = _products(X, Y, center)
     return min(float(np.linalg.svd(xy, compute_uv=False).sum()), 1.0)
@@ -99,14 +82,11 @@ class Range(NamedTuple):
 def cka_range(bures: float, dimension: int) -> Range:
     """Where CKA can be, given the normalised Bures similarity F and the larger dimension.
 
-    The greatest value is attained, in every dimension; the least is attained in dimensions 1
-    and 2, and at F = 0 and 1. The dimension is max(d_x, d_y), or any bound on the ranks of both
-    sides. ValueError if `bures` is outside [0, 1], or `dimension` is less than 1.
+    The greatest value is attained, the least in dimensions 1 and 2, and at F = 0 and 1. The
+    dimension may be any bound on the ranks of both sides. ValueError for what is out of range.
     """
-    if not 0.0 <= bures <= 1.0:
-        raise ValueError(f"bures is {bures}; expected a similarity from 0 to 1")
-    if dimension < 1:
-        raise ValueError(f"dimension is {dimension}; expected at least 1")
+    _check_similarity("bures", bures)
+    require(dimension >= 1, f"dimension is {dimension}; expected at least 1")
     F2 = bures**2
     least = F2 / (dimension - (dimension - 1) * F2)
     if bures * dimension <= 1.0 or dimension == 1:
@@ -118,12 +98,12 @@ def bures_range(cka: float, participation: float) -> Range:
     """Where the normalised Bures similarity can be, given CKA and the participation ratio r.
 
     r is the geometric mean of the two `participation_ratios`. Both ends are attained: the least by
-    sides that share one direction, the greatest by two axes that swap their lengths. ValueError if
-    `cka` is outside [0, 1], or `participation` is less than 1.
+    sides that share one direction, the greatest by two axes that swap their lengths. ValueError for
+    what is out of range.
     """
-    if not participation >= 1 - 1e-9:  # rounding of 1
-        raise ValueError(f"participation is {participation}; expected at least 1")
-    _check_cka(cka)
+    message = f"participation is {participation}; expected at least 1"
+    require(participation >= 1 - 1e-9, message)  # rounding of 1
+    _check_similarity("cka", cka)
     participation = max(participation, 1.0)
     return Range(float(np.sqrt(cka / participation)), float(np.sqrt(1 - (1 - cka) / participation)))
 
@@ -133,15 +113,14 @@ def procrustes_floor(cka: float) -> float:
 
     2√(1 + c) − 2√(2c), for sides scaled so that their Gram matrices have Frobenius norm 1; centred
     or not, as the CKA is. It is at least (1 − c)/√2, and is attained at every c by two axes that
-    swap their lengths. ValueError if `cka` is outside [0, 1].
+    swap their lengths. ValueError if `cka` is out of range.
     """
-    _check_cka(cka)
+    _check_similarity("cka", cka)
     return float(2 * (1 - cka) / (np.sqrt(1 + cka) + np.sqrt(2 * cka)))
 
 
-def _check_cka(cka: float) -> None:
-    if not 0.0 <= cka <= 1.0:
-        raise ValueError(f"cka is {cka}; expected a similarity from 0 to 1")
+def _check_similarity(name: str, value: float) -> None:
+    require(0.0 <= value <= 1.0, f"{name} is {value}; expected a similarity from 0 to 1")
 
 
 def participation_ratios(
@@ -149,8 +128,7 @@ def participation_ratios(
 ) -> tuple[float, float]:
     """Effective dimension of each side: (tr C)² / tr C² for its second moment C.
 
-    From 1 if one direction holds all the energy to the dimension if all hold the same. Parameters
-    and exceptions are those of `cka`.
+    From 1 if one direction holds all the energy to the dimension if all hold the same.
     """
     xx, _, yy = _products(X, Y, center)
     return float(1.0 / np.vdot(xx, xx)), float(1.0 / np.vdot(yy, yy))

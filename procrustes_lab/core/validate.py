@@ -115,6 +115,12 @@ def as_pairs(
     return x, y
 
 
+def require(holds: bool | np.bool_, message: str) -> None:
+    """Raise ValueError with this message unless the condition holds."""
+    if not holds:
+        raise ValueError(message)
+
+
 def in_range(value: object, low: float, high: float) -> bool:
     """Whether `value` is a real number, of Python's or NumPy's, from `low` to `high`."""
     return isinstance(value, Real) and low <= float(value) <= high
