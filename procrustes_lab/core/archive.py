@@ -27,8 +27,7 @@ UNREADABLE = (
 def replacing(path: StrPath) -> Iterator[IO[bytes]]:
     """Give a file beside `path` to write, and put it in the place of `path` once it is complete.
 
-    Only a regular file is ever replaced: not a folder, and no device such as /dev/null. The new one
-    has the mode of the old; and a link goes on leading to where it led.
+    Only a regular file is replaced, no folder or device. Its mode is kept, and where links lead.
     """
     path = Path(path)
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -53,9 +52,8 @@ def blaming(path: StrPath, *also: StrPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno and (
-            not error.filename or error.filename in [os.fspath(name) for name in also]
-        ):
+        own = not error.filename or error.filename in [os.fspath(name) for name in also]
+        if error.errno and own:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
 

@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 from dask.delayed import delayed
 
-from .validate import SOURCE, TARGET, as_embeddings, as_pairs
+from .validate import SOURCE, TARGET, as_embeddings, as_pairs, require
 
 FAN_IN = 8
 """How many terms one task adds, and holds in memory for it."""
@@ -27,7 +27,17 @@ def sum_over_blocks(term: Callable[..., Any], X: da.Array, Y: da.Array) -> Any:
     are left out. X and Y are as in `procrustes_lab.core.moments.Moments.from_dask`.
     """
     for array, name in ((X, SOURCE), (Y, TARGET)):
-        _reject_unless_dask_matrix(array, name)
+        if not isinstance(array, da.Array):
+            raise TypeError(
+                f"{name} is a {type(array).__name__}; expected a dask array: "
+                "Moments.from_arrays takes arrays in memory"
+            )
+        require(
+            not np.isnan(array.shape).any(),
+            f"{name} has blocks of unknown size; expected known ones: "
+            "call its compute_chunk_sizes() first",
+        )
+        as_embeddings(array._meta, name, allow_empty=True)  # its type and number of dimensions
     # Shapes are judged by the same rules as in memory; one zero, repeated, stands for all rows.
     as_pairs(np.broadcast_to(0.0, X.shape), np.broadcast_to(0.0, Y.shape))
     X = X.rechunk({1: -1})
@@ -44,20 +54,6 @@ def sum_over_blocks(term: Callable[..., Any], X: da.Array, Y: da.Array) -> Any:
     while len(level) > 1:
         level = [total(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
     return level[0].compute()
-
-
-def _reject_unless_dask_matrix(array: object, name: str) -> None:
-    if not isinstance(array, da.Array):
-        raise TypeError(
-            f"{name} is a {type(array).__name__}; expected a dask array: "
-            "Moments.from_arrays takes arrays in memory"
-        )
-    if np.isnan(array.shape).any():
-        raise ValueError(
-            f"{name} has blocks of unknown size; expected known ones: "
-            "call its compute_chunk_sizes() first"
-        )
-    as_embeddings(array._meta, name, allow_empty=True)  # its type and number of dimensions
 
 
 def _total(parts: list[Any]) -> Any:

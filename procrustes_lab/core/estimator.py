@@ -19,19 +19,8 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     """Carry source embeddings into a target space by the best orthogonal map.
 
     Where other estimators take labels, y is the target embedding set: row i of X and of y
-    are the same object in the two spaces.
-
-    Parameters
-    ----------
-    center, scale, whiten, toward
-        Those of `procrustes_lab.align`, which has the references.
-
-    Attributes
-    ----------
-    alignment_ : Alignment
-        The fitted map.
-    n_features_in_ : int
-        d_x, the dimension of the source space.
+    are the same object in the two spaces. The parameters are those of `procrustes_lab.align`; the
+    fitted map is `alignment_`.
 
     Examples
     --------
@@ -61,15 +50,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         X, y = validate_data(
             self, X, y, multi_output=True, y_numeric=True, dtype=[np.float64, np.float32]
         )
-        target: Any = y
-        self.alignment_ = align(
-            X,
-            target[:, None] if target.ndim == 1 else target,
-            center=self.center,
-            scale=self.scale,
-            whiten=self.whiten,
-            toward=self.toward,
-        )
+        self.alignment_ = align(X, _columns(y), **self.get_params(deep=False))
         return self
 
     def transform(self, X: ArrayLike) -> Matrix:
@@ -86,8 +67,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Return minus the mean squared distance of aligned X from y: higher is better."""
         aligned = self.transform(X)
-        target = np.asarray(y)
-        _, target = as_pairs(aligned, target[:, None] if target.ndim == 1 else target, "X", "y")
+        _, target = as_pairs(aligned, _columns(np.asarray(y)), "X", "y")
         if target.shape != aligned.shape:
             raise ValueError(
                 f"y has {target.shape[1]} columns; this map gives {aligned.shape[1]} dimensions"
@@ -110,3 +90,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _columns(y: Any) -> Any:
+    return y[:, np.newaxis] if y.ndim == 1 else y

@@ -75,7 +75,7 @@ def empirical_bernstein(
 ) -> tuple[float, float]:
     """Interval for the mean of which `values` are independent draws, valid at any sample size.
 
-    With the sample variance V of n >= 2 values, δ = 1 − confidence, L = log(3/δ) and r = high − low,
+    With the sample variance V of n > 1 values, δ = 1 − confidence, L = log(3/δ), r = high − low,
 
         mean ± (√(2VL/n) + 7rL / (3(n − 1))),
 
@@ -170,8 +170,9 @@ def learning_curve(
                 errors[side, k] += _error(W, cross) - _error(W_all, cross)
     errors /= draws
     slope, height = np.polyfit(np.log(sizes), np.log(_half_gap(*errors)), 1)
-    measured = (tuple(row.tolist()) for row in (sizes, *errors))
-    return LearningCurve(*measured, math.exp(height), -float(slope))
+    law = math.exp(height), -float(slope)
+    fitted, unknown = errors.tolist()
+    return LearningCurve(tuple(sizes.tolist()), tuple(fitted), tuple(unknown), *law)
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .polar import polar
 from .sums import Matrix as Array
+from .validate import require
 
 
 def lower(nuclear: ArrayLike, energy: ArrayLike) -> Array:
@@ -19,12 +20,8 @@ def lower(nuclear: ArrayLike, energy: ArrayLike) -> Array:
 
     As written, the formula loses every digit once Δ < 10⁻⁸ t. Multiplied by its conjugate it is
     Δ²/(t + √((t − Δ)(t + Δ))), here divided through by t; near Δ = t the difference is exact.
-
-    Parameters
-    ----------
-    nuclear, energy : array_like
-        Δ and t, in the same units (totals, or both per object), 0 ≤ Δ ≤ t; they broadcast. A Δ
-        that exceeds t by rounding counts as t, and where t is 0 the bound is.
+    Δ and t, `nuclear` and `energy`, have the same units (totals, or both per object), and
+    broadcast. A Δ that exceeds t by rounding counts as t, and where t is 0 the bound is.
     """
     t = np.asarray(energy, float)
     delta = np.minimum(np.asarray(nuclear, float), t)
@@ -34,10 +31,7 @@ def lower(nuclear: ArrayLike, energy: ArrayLike) -> Array:
 
 
 def upper(nuclear: ArrayLike, energy: ArrayLike) -> Array:
-    """Bound p² from above: Δ itself, which only rounding can make larger than t.
-
-    Parameters as for `lower`.
-    """
+    """Bound p² from above: Δ itself, which only rounding can make larger than t."""
     return np.asarray(np.minimum(np.asarray(nuclear, float), np.asarray(energy, float)))
 
 
@@ -53,14 +47,8 @@ def tilts(source: ArrayLike, cross: ArrayLike, target: ArrayLike) -> tuple[Array
     After aligning, XᵀY is symmetric and positive semidefinite. With B = XᵀX + YᵀY, the cosines are
     the eigenvalues of the tilt matrix B^(−½)·2XᵀY·B^(−½), and an eigenvector v has the share
     vᵀBv / t. Then p²/t = 1 − E cos θ exactly, and where XᵀX = YᵀY the cosines are the canonical
-    correlations. Takes XᵀX, XᵀY and YᵀY, in one unit (totals, or all per object).
-
-    Returns
-    -------
-    angles : array (k,)
-        In radians, between 0 and π/2, largest first, for the k directions that B reaches.
-    shares : array (k,)
-        Not negative; they sum to 1 where there is any energy.
+    correlations. Takes XᵀX, XᵀY and YᵀY in one unit, and returns arrays of shape (k,) for the k
+    directions that B reaches: angles between 0 and π/2, largest first, and shares that sum to 1.
     """
     xx, xy, yy = (np.asarray(matrix, float) for matrix in (source, cross, target))
     d = max(xy.shape)
@@ -76,17 +64,14 @@ def tilts(source: ArrayLike, cross: ArrayLike, target: ArrayLike) -> tuple[Array
 
 
 def svg(x: float, y: float) -> str:
-    """Draw the lens with one pair's point on it, as inline SVG that follows the page's text colour.
+    """Draw the lens with a point at Δ/t and p²/t, as SVG that follows the page's text colour.
 
-    x and y are Δ/t and p²/t of the pair, each in [0, 1], or ValueError is raised. It is one
-    ``<svg>`` element, with no identifiers, so that many can share a page; a screen reader reads
-    its title.
+    It is one ``<svg>`` element, with no identifiers, so that many can share a page; a screen reader
+    reads its title. ValueError if x or y is not in [0, 1].
     """
     for name, value in (("x", x), ("y", y)):
-        if not 0.0 <= value <= 1.0:
-            raise ValueError(
-                f"{name} is {value}, expected a number in [0, 1]: divide by the energy t"
-            )
+        message = f"{name} is {value}, expected a number in [0, 1]: divide by the energy t"
+        require(0.0 <= value <= 1.0, message)
     bottom, top = float(lower(x, 1.0)), float(upper(x, 1.0))
     words = escape(
         f"Lens of bounds: Gram discrepancy Δ/t = {x:.3g}; alignment error p²/t = {y:.3g}, "

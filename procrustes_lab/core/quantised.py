@@ -10,9 +10,8 @@ EDGE = 8
 
 MISPLACED = 0.05
 """Share of the bytes at the ends of their range that the other coordinates expect at the other end.
-In five networks' vectors, quantised with one range or with one a coordinate, it is at most 0.023
-where what is out of range was clipped; where 0.1 % or 1 % of it wrapped round it is 0.13 to 0.43,
-but for one network of which it takes the 1 % to see it."""
+In five networks' vectors at most 0.023 where what is out of range was clipped; where 0.1 % or more
+wrapped round 0.13 to 0.43, but for one network of which it takes 1 % to see it."""
 
 FEWEST = 40
 """Bytes at the ends of their range from which that share is judged."""
@@ -21,18 +20,15 @@ FEWEST = 40
 def suspect(rows: ArrayLike) -> str:
     """Say what kind of code the numbers of some rows look like; nothing if they look like vectors.
 
-    Packed bits: the last bit of a coordinate's byte is noise, and one as often as zero; of packed
-    bits it is a coordinate like the others, and lopsided. In five networks' vectors most columns
-    are (p < 10⁻⁶ each, 2,000 rows), and at most one in nine of quantised coordinates.
+    ``"packed bits"``: a byte's last bit is noise, as often one as zero; that of packed bits is a
+    coordinate, and lopsided. In five networks' vectors most columns are (p < 10⁻⁶ each, 2,000
+    rows), and at most one in nine of quantised coordinates.
 
-    Wrapped: a coordinate that was out of range and is not clipped comes in at the other end, where
-    the other coordinates, by linear regression on half of the rows, do not expect it.
+    ``"wrapped codes"``: a coordinate that was out of range and not clipped comes in at the other
+    end, where a linear regression on the others, by half of the rows, does not expect it.
 
-    Ranges: where nearly every column fills all 256 values, each was given a range of its own, and
-    zero stands for another number in each.
-
-    Of rows, shape (k, d), two thousand are plenty. It says ``"packed bits"``, ``"wrapped codes"``,
-    ``"codes of a byte"`` or ``""``.
+    ``"codes of a byte"``: where nearly every column fills all 256 values, each had a range of its
+    own, and zero stands for another number in each. Two thousand rows, shape (k, d), are plenty.
     """
     q = np.asarray(rows, float)
     lowest, highest = q.min(), q.max()

@@ -2,7 +2,7 @@
 
 The error of a map is the mean squared distance over the population, the narrower side padded with
 zeros, and its *excess* is that error less the least one. M is the mean of xᵀy over the population,
-M̂ over a sample of m pairs, no vector longer than 1. Proofs are in "From a sample to the population".
+M̂ over a sample of m pairs, no vector longer than 1. Proofs: "From a sample to the population".
 """
 
 from __future__ import annotations

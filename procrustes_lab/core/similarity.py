@@ -25,7 +25,7 @@ from .validate import SOURCE, TARGET, require
 
 
 def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True) -> float:
-    """Linear centred kernel alignment: ‖XᵀY‖_F² / (‖XᵀX‖_F ‖YᵀY‖_F), the cosine of the Gram matrices.
+    """Linear centred kernel alignment, the cosine of the Gram matrices: ‖XᵀY‖_F²/(‖XᵀX‖_F ‖YᵀY‖_F).
 
     From 0, no direction in common, to 1, equal up to a rotation and a scale. With centring it is
     the RV coefficient. If both Gram matrices are scaled to Frobenius norm 1, their discrepancy is
@@ -53,9 +53,11 @@ def bures_similarity(
     """Normalised Bures similarity, ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F): fidelity of Gram matrices of trace 1.
 
     It is the mean cosine, weighted by length, between matched rows after the best orthogonal
-    map, and the cosine of the Riemannian shape distance. For sides of equal energy, p²/t = 1 − this.
-    Parameters and exceptions are those of `cka`. Harvey, Larsen & Williams (2023), arXiv:2311.11436;
-    Bhatia, Jain & Lim (2019), doi:10.1016/j.exmath.2018.01.002.
+    map, and the cosine of the Riemannian shape distance; for sides of equal energy, 1 − p²/t.
+    Parameters and exceptions are those of `cka`.
+
+    Harvey, Larsen & Williams (2023), arXiv:2311.11436; Bhatia, Jain & Lim (2019),
+    doi:10.1016/j.exmath.2018.01.002.
     """
     _, xy, _ = _products(X, Y, center)
     return min(float(np.linalg.svd(xy, compute_uv=False).sum()), 1.0)

@@ -82,10 +82,9 @@ def second_moments(
     sum_x, sum_y = np.zeros(d_x), np.zeros(d_y)
     shift_x, shift_y = np.zeros(d_x, dtype), np.zeros(d_y, dtype)
     if about_mean:
-        first_x, first_y = next(_blocks(X[:4096], Y[:4096], dtype, units))
-        shift_x, shift_y = _dominant_mean(first_x), _dominant_mean(first_y)
-    shifted = bool(shift_x.any() or shift_y.any())
-    for x, y in _blocks(X, Y, dtype, units, whole=not shifted):
+        shift_x, shift_y = map(_dominant_mean, next(_blocks(X[:4096], Y[:4096], dtype, units)))
+    whole = not (shift_x.any() or shift_y.any())
+    for x, y in _blocks(X, Y, dtype, units, whole):
         if about_mean:
             x = x - shift_x if shift_x.any() else x
             y = y - shift_y if shift_y.any() else y
@@ -95,20 +94,20 @@ def second_moments(
         xy += x.T @ y
         yy += y.T @ y
     mean_x, mean_y = sum_x / n, sum_y / n
-    whole_x, rest_x = two_sum(np.asarray(shift_x, np.float64), mean_x)
-    whole_y, rest_y = two_sum(np.asarray(shift_y, np.float64), mean_y)
     if about_mean:
         xx -= n * np.outer(mean_x, mean_x)
         xy -= n * np.outer(mean_x, mean_y)
         yy -= n * np.outer(mean_y, mean_y)
+    whole_x, rest_x = two_sum(shift_x.astype(np.float64), mean_x)
+    whole_y, rest_y = two_sum(shift_y.astype(np.float64), mean_y)
     return whole_x, whole_y, rest_x, rest_y, xx, xy, yy
 
 
 def product_type(X: Embeddings, Y: Embeddings) -> Real:
     """Type in which to multiply first: float32 if the data is, and many blocks average its error.
 
-    The relative error of the summed products is then near 4e-9; who subtracts them must
-    check that enough is left, and multiply in float64 if not.
+    The relative error of summed products is then near 4e-9: who subtracts them, and has not
+    enough left, must multiply in float64.
     """
     narrow = max(X.dtype.itemsize, Y.dtype.itemsize) <= 4
     return np.float32 if narrow and len(X) >= 20_000 else np.float64
@@ -119,8 +118,7 @@ def _blocks(
 ) -> Iterator[tuple[Embeddings, Embeddings]]:
     """Yield blocks of rows of both sides as `dtype`, divided by the units.
 
-    Rows in memory that need no conversion come as they are, and in one block if `whole`:
-    products of whole arrays are a little faster.
+    Rows in memory that need no conversion come in one block if `whole`, which is a little faster.
     """
     # Sums inside a float32 product are kept short; float64 then adds the blocks.
     rows = 512
@@ -184,11 +182,12 @@ def scales(
 ) -> Scales:
     """Return the powers of two that bring the squares of each side into range; 1 if they are."""
     low, high = (1e-16, 1e32) if dtype is np.float32 else (1e-200, 1e200)
-    found = [1.0, 1.0]
-    energies = cross.source_energy, cross.target_energy
-    for side, (array, energy, name) in enumerate(zip((X, Y), energies, names, strict=True)):
-        if not low < energy < high:
-            reject_nonfinite(array, name)
-            largest = max(float(array.max()), -float(array.min()))
-            found[side] = 2.0 ** (np.frexp(largest)[1] - 1) if largest else 1.0
-    return found[0], found[1]
+
+    def scale(array: Embeddings, energy: float, name: str) -> float:
+        if low < energy < high:
+            return 1.0
+        reject_nonfinite(array, name)
+        largest = max(float(array.max()), -float(array.min()))
+        return 2.0 ** (np.frexp(largest)[1] - 1) if largest else 1.0
+
+    return scale(X, cross.source_energy, names[0]), scale(Y, cross.target_energy, names[1])

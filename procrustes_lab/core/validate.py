@@ -16,17 +16,16 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
     """Return `array` as an array of floats of shape (n, d), without copying floats.
 
     Raises as `as_numbers` does, and ValueError if it is not two-dimensional or, unless
-    `allow_empty`, has no rows or no columns. NaN and infinity are found by the arithmetic that
-    reads every number anyway, see `reject_nonfinite`.
+    `allow_empty`, has no rows or no columns. The arithmetic finds NaN and infinity later.
     """
     values = as_numbers(array, name)
-    if values.ndim != 2:
-        raise ValueError(
-            f"{name} has {values.ndim} dimension(s), shape {values.shape}; "
-            "expected 2: one row per object, one column per coordinate"
-        )
-    if 0 in values.shape and not allow_empty:
-        raise ValueError(f"{name} is empty, shape {values.shape}; expected at least (1, 1)")
+    require(
+        values.ndim == 2,
+        f"{name} has {values.ndim} dimension(s), shape {values.shape}; "
+        "expected 2: one row per object, one column per coordinate",
+    )
+    empty = f"{name} is empty, shape {values.shape}; expected at least (1, 1)"
+    require(allow_empty or 0 not in values.shape, empty)
     return values
 
 
@@ -35,15 +34,8 @@ def as_numbers(array: ArrayLike, name: str) -> Embeddings:
 
     Integers and booleans become float64, bfloat16 float32; float16, float32 and float64 are kept. A
     column of vectors, such as a data frame's or a list array of Arrow's, becomes a matrix; tensors
-    of torch are taken from wherever they are. Errors call it by `name`.
-
-    Raises
-    ------
-    TypeError
-        If it does not hold real numbers: None, a generator, a sparse or masked
-        array, complex numbers, strings, objects.
-    ValueError
-        If it is ragged.
+    of torch are taken from wherever they are. TypeError if it does not hold real numbers (None, a
+    generator, a sparse or masked array, complex numbers, strings, objects), ValueError if ragged.
     """
     given: Any = array
     if given is None or hasattr(given, "__next__"):
@@ -95,7 +87,7 @@ def as_pairs(
     *,
     allow_empty: bool = False,
 ) -> tuple[Embeddings, Embeddings]:
-    """Return both embedding sets checked by `as_embeddings`, with equally many rows.
+    """Return both sides checked by `as_embeddings`, and that their rows are of the same objects.
 
     ValueError if the numbers of rows differ, or the indices of two data frames do.
     """
