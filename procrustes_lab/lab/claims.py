@@ -119,7 +119,10 @@ def claim(
         )
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"claim {id!r} has tolerance {tolerance}: expected a number of at least 0")
-    execution = _execution_count()
+    from IPython import get_ipython  # heavy, and in a notebook there already
+    from IPython.display import display
+
+    execution = getattr(get_ipython(), "execution_count", None)
     if id in _ledger and _ledger[id][1] == execution:
         raise ValueError(f"claim {id!r} was already checked: give every claim an id of its own")
 
@@ -131,8 +134,6 @@ def claim(
     values = _rounded(value, decimals=12), relation, _rounded(bound)
     checked = Claim(id, sentence, *values, float(tolerance), holds, by)
     _ledger[id] = (checked, execution)
-    from IPython.display import display  # outside of IPython it prints
-
     display(checked)
     if not holds:
         raise ClaimError(f"{id} does not hold: {sentence}: {checked.comparison}")
@@ -204,10 +205,3 @@ def _rounded(value: Value, decimals: int | None = None) -> Value:
 
 def _shown(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _execution_count() -> int | None:
-    """Return the number of the running notebook cell; None outside IPython."""
-    from IPython import get_ipython
-
-    return getattr(get_ipython(), "execution_count", None)

@@ -193,13 +193,8 @@ def mixed_tilts(n: int, source_dim: int, target_dim: int, rng: np.random.Generat
     return _turned(basis @ X, source_dim, rng), _turned(basis @ Y, target_dim, rng)
 
 
-FAMILIES: dict[str, Family] = {
-    family.__name__: family
-    for family in (
-        *(independent, noisy_rotation, shared_factors, sparse, badly_scaled, mixed_tilts),
-        *(rank_one, shared_or_disjoint),
-    )
-}
+_FILLING = (independent, noisy_rotation, shared_factors, sparse, badly_scaled, mixed_tilts)
+FAMILIES: dict[str, Family] = {f.__name__: f for f in (*_FILLING, rank_one, shared_or_disjoint)}
 """The random families by name, each called as ``family(n, source_dim, target_dim, rng)``."""
 
 

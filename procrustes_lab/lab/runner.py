@@ -30,7 +30,6 @@ from joblib import cpu_count
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -61,16 +60,10 @@ def run(
     """Execute notebooks, of different names, and write what came of them into a folder.
 
     That is `index.html`, `claims.json`, and the folders `notebooks` (as executed; of a failing one,
-    as far as it came), `html` and `figures`. Returns a result for each notebook, in the order
-    given; one that fails stops no other. The notebooks are left as they are: raises
-    FileExistsError if a copy would replace the notebook it is a copy of.
-
-    Parameters
-    ----------
-    jobs : int, optional
-        How many to execute at a time: one for every core unless given.
-    parameters : mapping
-        Values for the notebooks' parameters; each notebook takes those that it has.
+    as far as it came), `html` and `figures`. Up to `jobs` notebooks run at a time, one for every
+    core unless given, and each takes those of the parameters that it has. Returns a result for
+    each, in the order given; one that fails stops no other. The notebooks are left as they are:
+    raises FileExistsError if a copy would replace the notebook it is a copy of.
     """
     for notebook in notebooks:
         copy = output / "notebooks" / notebook.name
@@ -129,17 +122,15 @@ class _Client(NotebookClient):
     """Executes a copy of a notebook, with those of the parameters that it has."""
 
     def __init__(self, path: Path, parameters: Mapping[str, Any]) -> None:
-        notebook = load_notebook_node(str(path))
+        book = load_notebook_node(str(path))
         own = {name: parameters[name] for name in parameter_names(path) if name in parameters}
         if own:
-            notebook = parameterize_notebook(
-                notebook, own, kernel_name="python3", language="python"
-            )
-        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+            book = parameterize_notebook(book, own, kernel_name="python3", language="python")
+        code = [cell for cell in book.cells if cell.cell_type == "code"]
         for cell in code:
             cell.update(execution_count=None, outputs=[])
         super().__init__(
-            notebook,
+            book,
             kernel_manager_class=_Kernel,
             resources={"metadata": {"path": str(path.resolve().parent)}},
             coalesce_streams=True,
@@ -149,6 +140,9 @@ class _Client(NotebookClient):
         self.path = path
         self.total = sum(bool(cell.source.strip()) for cell in code)
 
+    def __str__(self) -> str:
+        return f"{self.path.stem} cell {self.code_cells_executed}/{self.total}"
+
     def result(self, environment: Mapping[str, str], staging: Path) -> Result:
         """Execute the notebook, and write it and its page as far as it came."""
         start = time.perf_counter()
@@ -156,10 +150,9 @@ class _Client(NotebookClient):
         try:
             self.execute(env=environment)
         except Exception as error:  # a kernel that dies, for one: the other notebooks still run
-            name, message = type(error).__name__, str(error)
-            if isinstance(error, CellExecutionError):
-                name, message = error.ename, error.evalue
-            line = ": ".join([name, *message.strip().splitlines()[:1]])
+            name = getattr(error, "ename", type(error).__name__)
+            message = getattr(error, "evalue", str(error)).strip()
+            line = ": ".join([name, *message.splitlines()[:1]])
             failure = f"cell {self.code_cells_executed}: {line}"
         seconds = time.perf_counter() - start
 
@@ -186,7 +179,7 @@ def _executed(
 
     After that, or whatever cuts it short, the new folder is gone and no kernel is running.
     """
-    jobs = min(jobs or cpu_count(), len(notebooks))
+    jobs = min(jobs or cpu_count(), len(notebooks)) or 1
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".procrustes-lab-", dir=folder)).resolve()
     pool = ThreadPoolExecutor(jobs)
@@ -194,11 +187,8 @@ def _executed(
     try:
         for name in ("notebooks", "figures", "html"):
             (staging / name).mkdir()
-        threads = str(max(1, cpu_count() // jobs))
         environment = {
-            **dict.fromkeys(
-                ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads
-            ),
+            "OMP_NUM_THREADS": str(max(1, cpu_count() // jobs)),  # OpenBLAS and MKL ask it too
             **os.environ,
             "MPLBACKEND": INLINE_BACKEND,
             "PROCRUSTES_LAB_FIGURES": str(staging / "figures"),
@@ -236,12 +226,8 @@ def _follow(futures: Mapping[Future[Result], _Client]) -> None:
                     outcome = f"{result.name} {'failed' if result.failure else 'done'}"
                     print(f"{outcome} in {result.seconds:.0f} s", file=sys.stderr, flush=True)
             bar.n = sum(client.code_cells_executed for client in futures.values())
-            under_way = [client for future, client in futures.items() if future.running()]
-            bar.set_description_str(
-                ", ".join(
-                    f"{c.path.stem} cell {c.code_cells_executed}/{c.total}" for c in under_way
-                )
-            )
+            under_way = [str(client) for future, client in futures.items() if future.running()]
+            bar.set_description_str(", ".join(under_way))
 
 
 @contextmanager

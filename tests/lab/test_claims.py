@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_an_id_is_used_once_but_a_cell_may_run_again(monkeypatch):
     with pytest.raises(ValueError, match="'T' was already checked"):
         claim("T", "another", 1, equals=1)
 
-    monkeypatch.setattr(claims, "_execution_count", lambda: 7)
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(execution_count=7))
     claim("T", "the same cell, changed", 2, equals=2)
     assert [one.sentence for one, _ in claims._ledger.values()] == ["the same cell, changed"]
 
