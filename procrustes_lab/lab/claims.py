@@ -98,13 +98,13 @@ def claim(
 ) -> None:
     """Check that `observed` is at most, at least, or equal to a value; show it, and keep it.
 
-    The id is short and unique in the notebook, such as `T2-lower`; the sentence says what is
-    claimed in words, without the numbers. Values are numbers, truth values or SymPy expressions. An
-    expression that is a number is compared as one; any other is compared exactly, as it is written,
-    so simplify it first. How far beyond the bound, or from the value that it must equal, is still
-    accepted is the tolerance. The decision uses the values as given, and NaN satisfies nothing.
-    What is shown is rounded to four significant digits, and an observed value and the margin also
-    to twelve decimals, so that the rounding noise in which machines differ does not show.
+    The id is short and unique in the notebook, such as `T2-lower`; the sentence has no numbers.
+    Values are numbers, truth values or SymPy expressions. An expression that is a number is
+    compared as one; any other is compared exactly, as it is written, so simplify it first. A number
+    may lie beyond the bound, or off the value that it must equal, by the tolerance. The decision
+    uses the values as given, and NaN satisfies nothing. What is shown is rounded to four
+    significant digits, and an observed value and the margin also to twelve decimals, so that the
+    rounding noise in which machines differ does not show.
 
     Raises ClaimError if the claim does not hold; it is shown first. Raises TypeError if not exactly
     one relation is given, or a value cannot be compared, and ValueError if the tolerance is not a
@@ -114,9 +114,8 @@ def claim(
     given = {name: bound for name, bound in relations.items() if bound is not None}
     if len(given) != 1:
         found = " and ".join(given) or "none of them"
-        raise TypeError(
-            f"claim {id!r} has {found}: give exactly one of at_most, at_least and equals"
-        )
+        wanted = "exactly one of at_most, at_least and equals"
+        raise TypeError(f"claim {id!r} has {found}: give {wanted}")
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"claim {id!r} has tolerance {tolerance}: expected a number of at least 0")
     from IPython import get_ipython  # heavy, and in a notebook there already
@@ -176,21 +175,19 @@ def _plain(value: Any, id: str, name: str) -> Value:
     )
 
 
-def _margin(
-    id: str, relation: str, observed: Value, bound: Value, tolerance: float
-) -> float | None:
+def _margin(id: str, relation: str, value: Value, bound: Value, tolerance: float) -> float | None:
     """Return by how much the claim holds: at least zero exactly if it does."""
-    if isinstance(observed, bool | str) or isinstance(bound, bool | str):
+    if isinstance(value, bool | str) or isinstance(bound, bool | str):
         if relation == "equals":
             return None
         raise TypeError(
-            f"claim {id!r} compares {observed!r} with {bound!r}: {relation} needs two numbers"
+            f"claim {id!r} compares {value!r} with {bound!r}: {relation} needs two numbers"
         )
-    if observed == bound:  # also where both are the same infinity
+    if value == bound:  # also where both are the same infinity
         return tolerance
     if relation == "equals":
-        return tolerance - abs(observed - bound)
-    return tolerance + (bound - observed if relation == "at_most" else observed - bound)
+        return tolerance - abs(value - bound)
+    return tolerance + (bound - value if relation == "at_most" else value - bound)
 
 
 def _rounded(value: Value, decimals: int | None = None) -> Value:

@@ -133,8 +133,8 @@ def rank_one(n: int, source_dim: int, target_dim: int, rng: np.random.Generator)
 def shared_or_disjoint(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
     """Attain the lens's upper side: what the two sets do not share, they have on separate supports.
 
-    G = K + A and H = K + B with K, A and B on random, mutually orthogonal subspaces of object
-    space, so Δ = tr A + tr B and t = Δ + 2 tr K; √G and √H share √K alone, so p² = t − 2 tr K = Δ.
+    G = K + A and H = K + B with K, A and B on mutually orthogonal subspaces of object space, here
+    random, so Δ = tr A + tr B and t = Δ + 2 tr K; √G and √H share √K alone, so p² = t − 2 tr K = Δ.
     These are all the equality cases.
     """
     basis = _orthonormal(n, n, rng)

@@ -97,10 +97,9 @@ def committed(name: str) -> None:
 
 
 def lens_axes(ax: Axes, label_sides: bool = True) -> None:
-    """Prepare axes for points (Δ/t, p²/t): the lens shaded, its two sides drawn and named.
+    """Prepare axes for points (Δ/t, p²/t): the lens shaded, in the colours of the style in force.
 
-    Colours are those of the style in force, so that it suits light and dark pages alike. Labels
-    write each side's inequality along it.
+    Labels write each side's inequality along it.
     """
     ink = mpl.rcParams["text.color"]
     x, y = lens.lower_side()

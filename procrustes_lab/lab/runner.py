@@ -46,8 +46,7 @@ METADATA = {
 }
 """The metadata of every notebook of the project."""
 
-INLINE_BACKEND = "module://matplotlib_inline.backend_inline"
-"""What shows matplotlib's figures in a notebook; one set for scripts would show none."""
+INLINE_BACKEND = "module://matplotlib_inline.backend_inline"  # one for scripts shows no figure
 
 
 def run(
@@ -68,9 +67,8 @@ def run(
     for notebook in notebooks:
         copy = output / "notebooks" / notebook.name
         if copy.exists() and copy.samefile(notebook):
-            raise FileExistsError(
-                f"the executed copy would replace {notebook}: choose another output"
-            )
+            remedy = "choose another output"
+            raise FileExistsError(f"the executed copy would replace {notebook}: {remedy}")
     with _executed(notebooks, output, jobs, parameters or {}) as (staging, results):
         claims = [{"notebook": r.name, **asdict(c)} for r in results for c in r.claims]
         text = json.dumps(claims, indent=1, ensure_ascii=False)

@@ -32,23 +32,13 @@ def table(
     best: Mapping[str, Any] | None = None,
     caption: str = "",
 ) -> Html:
-    """Lay out rows of names and numbers, with a cell for every column: else ValueError.
+    """Lay out rows of names and numbers; as text, in Markdown.
 
-    As text it is Markdown.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        Headings, plain text.
-    rows : iterable of sequences
-        One cell a column: text, a number, None (a dash), or ``(value, low, high)``, which is
-        shown as ``value [low, high]``. A column whose cells are all numbers stands to the right.
-    digits : int or mapping of str to int
-        Decimals of floats, for all columns or by heading (3 where it names none).
-    best : mapping of str to callable, optional
-        For a heading ``max`` or ``min``: the cells that have it are set in bold.
-    caption : str
-        A sentence above the table.
+    Columns are headings, and a row has a cell for each (else ValueError): text, a number, None (a
+    dash), or ``(value, low, high)``, which is shown as ``value [low, high]``. A column whose cells
+    are all numbers stands to the right. `digits` are the decimals of floats, for all columns or by
+    heading (3 where it names none). `best` has ``max`` or ``min`` for a heading: the cells with
+    that value are set in bold. The caption, a sentence, stands above.
     """
     cells = [tuple(row) for row in rows]
     for number, row in enumerate(cells):
@@ -59,11 +49,10 @@ def table(
     marked = [[escape(cell) for cell in row] for row in plain]
     for column, choose in (best or {}).items():
         j = columns.index(column)
-        given = {i: row[j] for i, row in enumerate(cells) if row[j] is not None}
-        values = {i: float(v[0] if isinstance(v, tuple) else v) for i, v in given.items()}
-        wanted = _shown(choose(values.values()), places[j])
-        for i, value in values.items():
-            if _shown(value, places[j]) == wanted:
+        values = [row[j][0] if isinstance(row[j], tuple) else row[j] for row in cells]
+        wanted = _shown(float(choose(value for value in values if value is not None)), places[j])
+        for i, value in enumerate(values):
+            if value is not None and _shown(float(value), places[j]) == wanted:
                 plain[i][j], marked[i][j] = f"**{plain[i][j]}**", f"<b>{marked[i][j]}</b>"
 
     words = {j for row in cells for j, cell in enumerate(row) if isinstance(cell, str)}
@@ -72,11 +61,11 @@ def table(
     piped = [" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines]
     text = "\n".join([*([caption, ""] if caption else []), *(f"| {line} |" for line in piped)])
 
-    sides = ["text-align:right" if right else "text-align:left" for right in numeric]
-    wraps = ["white-space:nowrap" if right else "white-space:normal" for right in numeric]
+    sides = [f"text-align:{'right' if right else 'left'}" for right in numeric]
+    wraps = [f";white-space:{'nowrap' if right else 'normal'}" for right in numeric]
+    styles = [side + wrap for side, wrap in zip(sides, wraps, strict=True)]
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
     head = _html_row("th", map(escape, columns), sides)
-    styles = list(map(";".join, zip(sides, wraps, strict=True)))
     body = "".join(_html_row("td", row, styles) for row in marked)
     return Html(f"<table>{above}<thead>{head}</thead><tbody>{body}</tbody></table>", text)
 
