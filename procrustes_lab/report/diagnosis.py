@@ -1,11 +1,9 @@
 """What is wrong with a pair of embedding sets, in words, before anybody trusts its alignment.
 
-Three rules decide what is worth a finding; nothing else is tuned.
-
-- *Chance.* A test accuses a healthy pair at most once in a thousand, or is a permutation test.
-- *Dominance.* A cause is large where it makes up more than everything else together.
-- *Resolution.* A share of n rows is noticeable above 1/(2√n), the largest standard error of a share
-  measured on n rows; a difference of numbers, above what storing them in half precision changes.
+Three rules decide what is worth a finding. *Chance*: a test accuses a healthy pair at most once in
+a thousand, or is a permutation test. *Dominance*: a cause is large where it makes up more than
+everything else together. *Resolution*: a share of n rows is noticeable above 1/(2√n), the largest
+standard error of a share; a difference of numbers, above what half precision changes.
 """
 
 from __future__ import annotations
@@ -155,16 +153,14 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
         (k, count), *_ = shifted.most_common()
         first, last = np.flatnonzero(offsets == k)[[0, -1]].tolist()
         others = ", ".join(str(other) for other in sorted(shifted) if other != k)
+        also = f" Others are off by {others}." if others else ""
+        further = f"{abs(k)} row{'s' * (abs(k) > 1)} further {'down' if k > 0 else 'up'}"
+        evidence = {"share": count / n, "offset": k, "first": float(first), "last": float(last)}
+        rows = np.flatnonzero(offsets)
         yield found(
-            "shifted rows",
-            "error",
-            {"share": count / n, "offset": k, "first": float(first), "last": float(last)},
-            np.flatnonzero(offsets),
-            count=count,
-            further=f"{abs(k)} row{'s' * (abs(k) > 1)} further {'down' if k > 0 else 'up'}",
-            others=f" Others are off by {others}." if others else "",
+            "shifted rows", "error", evidence, rows, count=count, further=further, also=also
         )
-    rest = np.flatnonzero(~binary_dilation(offsets, iterations=RUN))  # with their surroundings
+    rest = np.flatnonzero(~binary_dilation(offsets, iterations=RUN))  # far from those
     if any_at_random(ranks[rest]):
         share = share_at_random(ranks[rest]) * len(rest) / n
         named = rest[suspects(ranks[rest])]

@@ -13,7 +13,7 @@ from .pairing import Indices
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
-NO_ROWS = np.empty(0, dtype=np.int64)
+NONE = np.empty(0, dtype=np.int64)
 
 WORDS = {
     "mispaired rows": "About {share:.1%} of the rows have a partner that is no nearer than a "
@@ -23,7 +23,7 @@ WORDS = {
     "{p:.2f}): the sides are in different orders, or the models have nothing in common. "
     "→ Join both sides by an identifier, and check a few rows by eye.",
     "shifted rows": "{count:,} rows of X ({share:.0%}), from about row {first:,.0f} to row "
-    "{last:,.0f}, belong to the row of Y that is {further}.{others} "
+    "{last:,.0f}, belong to the row of Y that is {further}.{also} "
     "→ One side gained or lost rows before the first of them: join both sides by an identifier.",
     "too few pairs": "Paired at random, these {n:,} rows agree {chance:.0%} as well as any pairing "
     "could: a map learns them by heart, and little about other objects. "
@@ -88,8 +88,8 @@ class Finding:
 
     Its kind is one of `KINDS`. Severity is "error": an alignment means nothing until it is mended;
     "warning": it changes the results; or "note": good to know. `sentence` and `remedy` are what was
-    found, and what to do; `evidence` holds the numbers behind that. Where it is about single
-    `rows`, these are the rows concerned: suspects with the worst first.
+    found, and what to do; `evidence` holds the numbers behind that, and `rows` the single rows that
+    it is about, if any: suspects with the worst first.
     """
 
     kind: str
@@ -97,7 +97,7 @@ class Finding:
     sentence: str
     remedy: str
     evidence: Mapping[str, float]
-    rows: Indices = field(default_factory=lambda: NO_ROWS, repr=False)
+    rows: Indices = field(default_factory=lambda: NONE, repr=False)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Finding):
@@ -110,11 +110,7 @@ class Finding:
 
 
 def found(
-    name: str,
-    severity: Severity,
-    evidence: Mapping[str, float],
-    rows: Indices = NO_ROWS,
-    **words: str | float,
+    name: str, severity: Severity, evidence: dict[str, float], rows: Indices = NONE, **words: object
 ) -> Finding:
     """Make a finding by its name in `WORDS`, filled with the evidence, the rows and other words."""
     listed = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else "")

@@ -41,7 +41,7 @@ def two_models(pairs: Pairing, side: Side) -> Iterator[Finding]:
     kinds = [(own, other, kind) for own, other, kind in kinds if own > 0.5 and other < own / 2]
     if not kinds:
         return
-    own, other, kind = min(kinds, key=lambda found: found[1])
+    own, other, kind = min(kinds, key=lambda agreements: agreements[1])
     # Of the kinds' second moments A and B, xᵀ(A − B)x tells to which a row is nearer.
     a, b = (unit[rows].T @ unit[rows] / rows.sum() for rows in (kind, ~kind))
     difference, threshold = a - b, float(np.vdot(a, a) - np.vdot(b, b)) / 2
@@ -88,16 +88,14 @@ def _agreements(pairs: Pairing, kind: Mask) -> tuple[float, float]:
     and 0 chance. In the leading principal directions, as the permutation test.
     """
     x, y = (side.leading(pairs.sample) for side in (pairs.source, pairs.target))
-    own: list[float] = []
-    other: list[float] = []
-    for mine in (kind, ~kind):
+    agreements = np.empty((2, 2))
+    for i, mine in enumerate((kind, ~kind)):
         fitted, unseen = np.flatnonzero(mine)[::2], np.flatnonzero(mine)[1::2]
         W = polar(_centred(x[fitted]).T @ _centred(y[fitted]))[0]
-        for rows, agreements in ((unseen, own), (~mine, other)):
+        for j, rows in enumerate((unseen, np.flatnonzero(~mine))):
             a, b = _centred(x[rows] @ W), _centred(y[rows])
-            rank = np.mean(a @ b.T >= np.vecdot(a, b)[:, np.newaxis])
-            agreements.append(1 - 2 * float(rank))
-    return min(own), float(np.mean(other))
+            agreements[i, j] = 1 - 2 * np.mean(a @ b.T >= np.vecdot(a, b)[:, np.newaxis])
+    return float(agreements[:, 0].min()), float(agreements[:, 1].mean())
 
 
 def _centred(rows: Matrix) -> Matrix:

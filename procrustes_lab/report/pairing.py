@@ -24,7 +24,7 @@ LARGEST_OFFSET = 10  # tried in either direction: a header, a few lost rows
 OFFSETS = range(-LARGEST_OFFSET, LARGEST_OFFSET + 1)
 RUN = 50  # rows that decide on their offset together: enough for the t-test to be a good one
 PURITY = 0.8  # share of the suspect rows that should be wrong
-BLOCK_ROWS = 512  # at a time: they fit in a cache, and few have neighbours in the next block
+BLOCK_ROWS = 512  # at most at a time: they fit in a cache, few have neighbours in the next block
 
 
 class PermutationTest(NamedTuple):
@@ -125,9 +125,9 @@ class Pairing:
     def agreement_by_chance(self) -> float:
         """Return how well a random pairing agrees, as a share of the best that any pairing could.
 
-        Agreement is what lowers the error: ‖XᵀY‖_*/n. At random it falls like 1/√n. It cannot
-        exceed the summed products of singular values (von Neumann's trace inequality). Near 1, a
-        map can be fitted to any pairing; 0 means that there is nothing to agree on.
+        Agreement is ‖XᵀY‖_*/n, which lowers the error; it cannot exceed the summed products of
+        singular values (von Neumann). At random it falls like 1/√n. Near 1, a map can be fitted to
+        any pairing; 0 means that there is nothing to agree on.
         """
         order = np.random.default_rng(self._seed).permutation(self.sample)
         cross = self.source.centred(self.sample).T @ self.target.centred(order)
