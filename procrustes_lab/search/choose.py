@@ -122,9 +122,10 @@ def choose(
     maps : names out of `MAPS`, or a dict of such fits, optional
         What competes, of two that tie the first; by default `search.maps.DEFAULT`, the closed forms
         that leave the index as it is.
-    queries, judgements : (old, new) and sequence of dict, optional
-        The same queries by the target's model and by the source's, shapes (q, d_y) and (q, d_x);
-        and for each the grade of the relevant documents by row of Y.
+    queries : (old, new), optional
+        The same queries by the target's model and by the source's, shapes (q, d_y) and (q, d_x).
+    judgements : sequence of dict, optional
+        With queries: for each, the grade of the relevant documents by row of Y.
     seed : int, optional
         Draws what fits, what chooses and what grades.
 

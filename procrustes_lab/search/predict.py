@@ -9,8 +9,6 @@ from procrustes_lab.core.alignment import align
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import as_pairs
 
-LEAST = 0.05  # correlation below which a direction says nothing that chance would not
-
 
 class Predicted(NamedTuple):
     """β, NaN if fewer than two directions correlate, and what it was read from.
@@ -50,7 +48,8 @@ def predicted_whitening(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Predict
     variances = np.sqrt(np.mean(a**2, axis=0) * np.mean(b**2, axis=0))
     tiny = np.finfo(float).tiny
     correlations = np.clip(np.mean(a * b, axis=0) / np.maximum(variances, tiny), -1.0, 1 - 1e-9)
-    used = (correlations > LEAST) & (variances > 1e-12 * variances.max())
+    # Of a lower correlation chance says as much.
+    used = (correlations > 0.05) & (variances > 1e-12 * variances.max())
     if np.count_nonzero(used) < 2:
         return Predicted(np.nan, variances, correlations)
     rho, log = correlations[used], np.log(variances[used])

@@ -23,7 +23,6 @@ class Fitted(Protocol):
 
     def query(self, Z: ArrayLike) -> Matrix:
         """Turn source vectors, shape (k, d_x), into queries."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
