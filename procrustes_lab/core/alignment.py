@@ -15,10 +15,9 @@ from . import archive
 from .moments import Moments, moments_of, pairs_or_moments
 from .polar import shrunk, spectrum
 from .sums import BLOCK_BYTES, Cross, Matrix, cross_of, product_type
-from .validate import as_embeddings, as_numbers, in_range, reject_nonfinite
+from .validate import as_embeddings, as_numbers, in_range, reject_nonfinite, require
 
-FORMAT = 2
-"""Version of the file that `Alignment.save` writes."""
+FORMAT = 2  # of the file that `Alignment.save` writes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,10 +31,9 @@ class Alignment:
         ``whiten > 0``. Of a rival in `procrustes_lab.search.maps`: any matrix.
     error, error_back : float
         Mean squared distance, per pair, of an aligned source vector from its target, and that of
-        `inverse`, in the units of the source. Where d_x > d_y the target is padded with zeros, so
-        that what the projection drops counts: without centring, scaling and whitening this is p²/n.
-        With whitening the distance is taken in d_y dimensions. Differences below about 1e-15 of
-        the energy are rounding.
+        `inverse`, in the units of the source; below about 1e-15 of the energy it is rounding. Where
+        d_x > d_y the target is padded with zeros, so that what the projection drops counts, but
+        with whitening: without that, centring and scaling this is p²/n.
     n : int
         Number of pairs it was fitted on.
     scale : float
@@ -102,8 +100,8 @@ class Alignment:
         single = z.ndim == 1
         z = as_embeddings(z[np.newaxis] if single else z, "Z", allow_empty=True)
         d_x, d_y = self.map.shape
-        if z.shape[1] != d_x:
-            raise ValueError(f"Z has {z.shape[1]} columns; this map takes {d_x} (and gives {d_y})")
+        columns = f"Z has {z.shape[1]} columns; this map takes {d_x} (and gives {d_y})"
+        require(z.shape[1] == d_x, columns)
         out = np.empty((len(z), d_y))
         rows = max(1, BLOCK_BYTES // (8 * d_x))
         stretched = self.map * self.scale
@@ -120,10 +118,7 @@ class Alignment:
         return out[0] if single else out
 
     def save(self, path: str | os.PathLike[str], **about: Any) -> None:
-        """Write the map to an npz file, complete or not at all.
-
-        What is known `about` it becomes further entries, which `load` passes over.
-        """
+        """Write the map and, as further entries, what is known `about` it to a complete npz file."""
         archive.write(path, format=FORMAT, **about, **vars(self))
 
     @classmethod
@@ -140,10 +135,10 @@ class Alignment:
         """Make a map of the entries of its file, others aside; what is wrong with them raises."""
         own = {name: fields[name] for name in cls.__dataclass_fields__}
         loaded = cls(**own)
-        if fields["format"] != FORMAT or not all(np.isfinite(own[name]).all() for name in own):
-            raise ValueError("unknown format, or not finite")
-        if loaded.map.shape != (len(loaded.source_mean), len(loaded.target_mean)):
-            raise ValueError("sizes disagree")
+        finite = all(np.isfinite(value).all() for value in own.values())
+        require(fields["format"] == FORMAT and finite, "unknown format, or not finite")
+        sizes = len(loaded.source_mean), len(loaded.target_mean)
+        require(loaded.map.shape == sizes, "sizes disagree")
         return loaded
 
     def _summary(self) -> list[tuple[str, str, str]]:
@@ -184,7 +179,9 @@ def align(
 ) -> Alignment:
     """Fit the orthogonal map that carries X closest to Y.
 
-    W = UVᵀ, with XᵀY = USVᵀ, minimises ‖XW − Y‖_F, the narrower side padded with zeros.
+    W = UVᵀ, with XᵀY = USVᵀ, minimises ‖XW − Y‖_F, the narrower side padded with zeros. TypeError
+    or ValueError if the inputs are not two finite matrices of real numbers with equally many rows,
+    or an option is out of range.
 
     Parameters
     ----------
@@ -199,9 +196,8 @@ def align(
     whiten : float in [0, 0.5], optional
         β, how far to go from Procrustes (0) to CCA (0.5, with `center`): the map is
         C_x^{-β} U Vᵀ C_y^{-β}, with U and V from the SVD of C_x^{-β} XᵀY C_y^{-β}, and C each
-        side's second moment, scaled to a mean eigenvalue of 1. That scale gives the mapped
-        vectors their length, which without `center` ranks nothing. C is inverted on its range:
-        eigenvalues below d·2⁻⁵² of the largest are rounding, and left out of the mean too.
+        side's second moment, scaled to a mean eigenvalue of 1, which gives the mapped vectors their
+        length. C is inverted on its range, eigenvalues above d·2⁻⁵² of the largest.
         With β > 0 the map is no isometry, and it aims at Y C_y^{-2β}, not at Y: search by it, but
         do not read the error as a quality. Near β = 0.5 it needs many more pairs than dimensions.
         `procrustes_lab.choose` lets held-out pairs choose β.
@@ -211,17 +207,11 @@ def align(
         λ the share (0 or more) of the largest singular value of XᵀY; with `whiten`, of the whitened
         one. See `procrustes_lab.core.polar.shrunk`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the inputs are not two finite matrices of real numbers with equally many
-        rows, or an option is out of range.
-
     References
     ----------
-    Schönemann (1966), doi:10.1007/BF02289451; Maystre et al. (2025), arXiv:2510.13406;
-    Hotelling (1936), doi:10.1093/biomet/28.3-4.321, for CCA; Vinod (1976),
-    doi:10.1016/0304-4076(76)90010-5, for the canonical ridge, another path between the two.
+    Schönemann (1966), doi:10.1007/BF02289451; Maystre et al. (2025), arXiv:2510.13406; for CCA
+    Hotelling (1936), doi:10.1093/biomet/28.3-4.321; for another path from one to the other, the
+    canonical ridge, Vinod (1976), doi:10.1016/0304-4076(76)90010-5.
 
     Examples
     --------
@@ -235,10 +225,8 @@ def align(
     for name, flag in (("center", center), ("scale", scale)):
         if not isinstance(flag, bool | np.bool_):
             raise TypeError(f"{name} is {flag!r}; expected True or False")
-    if not in_range(whiten, 0.0, 0.5):
-        raise ValueError(
-            f"whiten is {whiten!r}; expected a number from 0 (Procrustes) to 0.5 (CCA)"
-        )
+    path = f"whiten is {whiten!r}; expected a number from 0 (Procrustes) to 0.5 (CCA)"
+    require(in_range(whiten, 0.0, 0.5), path)
     given = pairs_or_moments(X, Y)
     if isinstance(given, Moments):
         prior = checked_prior(toward, given.cross_scatter.shape)
@@ -266,22 +254,21 @@ def checked_prior(
         given, share = toward
     except (TypeError, ValueError):
         raise TypeError("toward is no pair; expected (W0, share), a map and a number") from None
-    if not in_range(share, 0.0, sys.float_info.max):
-        raise ValueError(
-            f"toward has the share {share!r}; expected a number, 0 or more: "
-            "of the largest singular value of XᵀY"
-        )
+    require(
+        in_range(share, 0.0, sys.float_info.max),
+        f"toward has the share {share!r}; expected a number, 0 or more: "
+        "of the largest singular value of XᵀY",
+    )
     name = "toward's map"
     W = as_embeddings(given.map if isinstance(given, Alignment) else given, name).astype(np.float64)
-    if W.shape != shape:
-        raise ValueError(f"{name} has shape {W.shape}; expected (d_x, d_y), here {shape}")
+    require(W.shape == shape, f"{name} has shape {W.shape}; expected (d_x, d_y), here {shape}")
     reject_nonfinite(W, name)
     gram = W @ W.T if shape[0] <= shape[1] else W.T @ W
-    if np.abs(gram - np.eye(len(gram))).max() > 1e-4:
-        raise ValueError(
-            f"{name} is no isometry; expected orthonormal rows, or columns where it goes down: "
-            "procrustes_lab.core.polar.polar(W0)[0] is the nearest map that has them"
-        )
+    require(
+        np.abs(gram - np.eye(len(gram))).max() <= 1e-4,
+        f"{name} is no isometry; expected orthonormal rows, or columns where it goes down: "
+        "procrustes_lab.core.polar.polar(W0)[0] is the nearest map that has them",
+    )
     return W, float(share)
 
 

@@ -20,10 +20,10 @@ Blocks = tuple[Matrix, Matrix, Matrix, Matrix]
 """X, near, far and farᵀfar. Turned by an orthogonal matrix, which no value of a certificate sees,
 [X Y] is [X near] above [0 far], where X and far are upper triangular."""
 
-SMALL = 1e8
-"""Arithmetic, n (d_x + d_y)², below which a QR factorisation costs nothing to speak of."""
+SMALL = 1e8  # arithmetic, n (d_x + d_y)², below which a QR factorisation costs next to nothing
 
 
+# What is printed of a certificate.
 MEANINGS = {
     "energy": "squared length of both vectors of a pair together",
     "delta": "root mean square disagreement of a dot product",
@@ -37,7 +37,6 @@ MEANINGS = {
     "spectrum_aware": "nor this (T8, delta and spectra)",
     "lipschitz": "nor this (T3, if well conditioned)",
 }
-"""What is printed of a certificate."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,12 +140,9 @@ def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     """Measure how closely two spaces can be aligned, and bound it from both sides.
 
     X and Y hold source and target embeddings, shapes (n, d_x) and (n, d_y), row i of both the same
-    object; or X is the Moments of the pairs, without Y. O(n d²) time and O(d²) memory beyond them.
-    TypeError or ValueError if they are not two finite matrices of real numbers with equally many
-    rows.
+    object; or X is their Moments, without Y. O(n d²) time and O(d²) memory beyond them. TypeError
+    or ValueError if they are not two finite matrices of real numbers with equally many rows.
 
-    Notes
-    -----
     From moments alone, δ is known to about 1e-8 of ‖G‖ and no better: `resolution` says so.
     Given the arrays, so small a value is taken from a QR factorisation of [X Y] instead, which
     costs more and is good to about 1e-14; `method` says which it was.

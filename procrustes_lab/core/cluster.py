@@ -11,8 +11,7 @@ from dask.delayed import delayed
 
 from .validate import SOURCE, TARGET, as_embeddings, as_pairs, require
 
-FAN_IN = 8
-"""How many terms one task adds, and holds in memory for it."""
+FAN_IN = 8  # how many terms one task adds, and holds in memory for it
 
 
 def sum_over_blocks(term: Callable[..., Any], X: da.Array, Y: da.Array) -> Any:

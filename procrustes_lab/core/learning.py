@@ -1,7 +1,6 @@
 """What a fitted map is worth on pairs it never saw, and how many pairs it takes: measured.
 
-Errors and excess are those of `procrustes_lab.core.sampling`: mean squared distances, the narrower
-side padded with zeros.
+Errors and excess are those of `procrustes_lab.core.sampling`.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite, re
 
 Generator = np.random.Generator
 
-LONGEST = 1.001
-"""Length up to which a row passes for one of length 1: that is rounding in half precision."""
+LONGEST = 1.001  # what passes for a length of 1: half precision rounds
 
 
 @dataclass(frozen=True, repr=False)
@@ -246,10 +244,10 @@ def _losses(alignment: Alignment, X: Embeddings, Y: Embeddings) -> tuple[Matrix,
     losses = np.vecdot(moved - target, moved - target)
     if not alignment.whiten:  # going down, the padded target misses what the projection drops
         losses += alignment.scale**2 * np.vecdot(source, source) - np.vecdot(moved, moved)
-    means = alignment.source_mean, alignment.target_mean
-    farthest = [1 + float(np.linalg.norm(mean)) for mean in means]
+    farthest_source = 1 + float(np.linalg.norm(alignment.source_mean))
+    farthest_target = 1 + float(np.linalg.norm(alignment.target_mean))
     stretch = alignment.scale * float(np.linalg.norm(alignment.map, 2))
-    highest = (stretch * farthest[0] + farthest[1]) ** 2
+    highest = (stretch * farthest_source + farthest_target) ** 2
     return np.clip(losses, 0.0, highest), highest
 
 
@@ -273,9 +271,9 @@ def _unit_pairs(X: ArrayLike, Y: ArrayLike) -> tuple[Embeddings, Embeddings]:
         reject_nonfinite(side, name)
         lengths = np.linalg.norm(side.astype(np.float64, copy=False), axis=1)
         row = int(lengths.argmax())
-        if lengths[row] > LONGEST:
-            raise ValueError(
-                f"{name} has length {lengths[row]:.4g} in row {row}; expected at most 1: "
-                "normalise the rows, or divide both sides by one length that none exceeds"
-            )
+        require(
+            lengths[row] <= LONGEST,
+            f"{name} has length {lengths[row]:.4g} in row {row}; expected at most 1: "
+            "normalise the rows, or divide both sides by one length that none exceeds",
+        )
     return x, y

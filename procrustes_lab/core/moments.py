@@ -15,13 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import archive
 from .sums import Cross, Matrix, Real, Scales, scales, second_moments, two_sum
-from .validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite
+from .validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite, require
 
-FORMAT = 1
-"""Version of the file that `Moments.save` writes."""
-
-CHECKPOINT_SECONDS = 10.0
-"""Time after which `Moments.from_batches` writes its checkpoint again."""
+FORMAT = 1  # of the file that `Moments.save` writes
+CHECKPOINT_SECONDS = 10.0  # after which `Moments.from_batches` writes its checkpoint again
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,8 +60,8 @@ class Moments:
     def from_arrays(cls, X: ArrayLike, Y: ArrayLike) -> Moments:
         """Moments of the pairs (X[i], Y[i]), multiplied and summed in float64.
 
-        X and Y have shapes (n, d_x) and (n, d_y). TypeError or ValueError is raised if they are not
-        two finite matrices of real numbers with equally many rows.
+        X and Y have shapes (n, d_x) and (n, d_y). TypeError or ValueError if they are not two
+        finite matrices of real numbers with equally many rows.
         """
         return moments_of(*as_pairs(X, Y))
 
@@ -75,22 +72,15 @@ class Moments:
         *,
         checkpoint: str | PathLike[str] | None = None,
     ) -> Moments:
-        """Moments of the union of batches, each a pair (X, Y); batches of no rows are skipped.
+        """Moments of the union of batches, each a pair (X, Y) of shapes (k, d_x) and (k, d_y).
 
-        Parameters
-        ----------
-        pairs : iterable of (array_like, array_like)
-            Batches of shapes (k, d_x) and (k, d_y), k as it comes. One is held at a time.
-        checkpoint : path, optional
-            A file in which to keep the sum so far: about every ten seconds, and when anything
-            stops the pass. Given the same batches again, the pass goes on where it stopped, and
-            ends with the same bits as without a stop; then the file is removed.
+        One batch is held at a time, k as it comes; those of no rows are skipped. Errors are those
+        of `from_arrays`, with the batch's number; and ValueError if there is no row at all, if the
+        batches differ in dimension, or if the checkpoint is of other batches.
 
-        Raises
-        ------
-        TypeError, ValueError
-            As `from_arrays`; and ValueError if there is no row at all, if the batches differ
-            in dimension, or if the checkpoint is of other batches.
+        A checkpoint is a file in which to keep the sum so far: about every ten seconds, and when
+        anything stops the pass. Given the same batches again, the pass goes on where it stopped,
+        and ends with the same bits as without a stop; then the file is removed.
         """
         batches = iter(pairs)
         total, done, written = None, 0, monotonic()
@@ -163,11 +153,11 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         if not isinstance(other, Moments):
             return NotImplemented
-        if self.cross_scatter.shape != other.cross_scatter.shape:
-            raise ValueError(
-                f"moments of dimensions {other.cross_scatter.shape} cannot be added to moments of "
-                f"dimensions {self.cross_scatter.shape}: every batch must have the same columns"
-            )
+        require(
+            self.cross_scatter.shape == other.cross_scatter.shape,
+            f"moments of dimensions {other.cross_scatter.shape} cannot be added to moments of "
+            f"dimensions {self.cross_scatter.shape}: every batch must have the same columns",
+        )
         source = max(self.source_scale, other.source_scale)
         scales = source, max(self.target_scale, other.target_scale)
         a, b = self._in_units(scales), other._in_units(scales)
@@ -284,23 +274,22 @@ def _resume(
         done = int(fields.pop("batches"))
         total = _from_fields(fields)
     rows = sum(len(_batch(batch)[0]) for batch in islice(batches, done))
-    if rows != total.n:
-        raise ValueError(
-            f"{path} holds {total.n:,} rows of {done:,} batches, of which these have {rows:,}: "
-            "it is the checkpoint of other batches; remove it to begin again"
-        )
+    require(
+        rows == total.n,
+        f"{path} holds {total.n:,} rows of {done:,} batches, of which these have {rows:,}: "
+        "it is the checkpoint of other batches; remove it to begin again",
+    )
     return total, done
 
 
 def _from_fields(fields: dict[str, Any]) -> Moments:
-    if fields.pop("format") != FORMAT:
-        raise ValueError("unknown format")
+    require(fields.pop("format") == FORMAT, "unknown format")
     moments = Moments(**fields)
     (d_x,), (d_y,) = moments.source_mean.shape, moments.target_mean.shape
     shapes = (d_x, d_x), (d_x, d_y), (d_y, d_y)
     scatters = moments.source_scatter, moments.cross_scatter, moments.target_scatter
-    if tuple(scatter.shape for scatter in scatters) != shapes or moments.n < 1:
-        raise ValueError("sizes disagree")
+    agree = tuple(scatter.shape for scatter in scatters) == shapes
+    require(agree and moments.n >= 1, "sizes disagree")
     return moments
 
 

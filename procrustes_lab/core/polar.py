@@ -7,7 +7,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike
 
 from .sums import Matrix, cross_of
-from .validate import as_pairs
+from .validate import as_pairs, require
 
 
 def polar(cross: Matrix) -> tuple[Matrix, float]:
@@ -23,8 +23,7 @@ def polar(cross: Matrix) -> tuple[Matrix, float]:
 def svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     """Thin SVD by divide and conquer, and by QR iteration where that gives up.
 
-    It does at times: on the cross-moment of 50 pairs in 512 dimensions, which is finite and
-    harmless, and of which most singular values are zero.
+    It does at times, on harmless matrices of which most singular values are zero.
     """
     try:
         return np.linalg.svd(matrix, full_matrices=False)
@@ -66,15 +65,9 @@ def orthogonal_procrustes(
 
     A drop-in for `scipy.linalg.orthogonal_procrustes` on real matrices that does not copy its
     inputs, by Schönemann (1966), doi:10.1007/BF02289451; see `align` for unequal dimensions,
-    centring, scaling and the error.
-
-    Parameters
-    ----------
-    A, B : array_like, shape (n, d)
-        Row i of both is the same object. TypeError or ValueError is raised if they are not finite
-        matrices of real numbers of the same shape.
-    check_finite : bool, optional
-        Has no effect, NaN and infinity always raise: seeing them costs nothing here.
+    centring, scaling and the error. A and B have shape (n, d), row i of both the same object;
+    TypeError or ValueError if they are not finite matrices of real numbers of the same shape.
+    `check_finite` has no effect, NaN and infinity always raise: seeing them costs nothing here.
 
     Returns
     -------
@@ -97,11 +90,11 @@ def orthogonal_procrustes(
     9.0
     """
     a, b = as_pairs(A, B, "A", "B", allow_empty=True)
-    if a.shape != b.shape:
-        raise ValueError(
-            f"A has shape {a.shape}, B has shape {b.shape}; expected the same shape: "
-            "align(A, B) takes unequal dimensions"
-        )
+    require(
+        a.shape == b.shape,
+        f"A has shape {a.shape}, B has shape {b.shape}; expected the same shape: "
+        "align(A, B) takes unequal dimensions",
+    )
     if a.size == 0:
         return np.eye(a.shape[1]), 0.0
     cross = cross_of(a, b, names=("A", "B"))

@@ -16,8 +16,7 @@ Matrix = NDArray[np.float64]
 Real = type[np.floating[Any]]
 Scales = tuple[float, float]
 
-BLOCK_BYTES = 2**25
-"""Size of a block of rows of one side, as float64."""
+BLOCK_BYTES = 2**25  # of a block of rows of one side, as float64
 
 
 class Cross(NamedTuple):
