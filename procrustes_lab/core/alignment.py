@@ -59,10 +59,9 @@ class Alignment:
         """Place source vectors among the target's: (Z - source_mean) map scale + target_mean.
 
         For what is to lie where its target would: a document in the target's index, a point in a
-        plot, input to a model trained on target vectors. To search, use `query`.
-
-        Z has shape (k, d_x) or (d_x,), the result (k, d_y) or (d_y,) and float64. TypeError or
-        ValueError if Z holds anything but finite real numbers, or has not d_x columns.
+        plot, input to a model trained on target vectors. To search, use `query`. Z has shape
+        (k, d_x) or (d_x,), the result (k, d_y) or (d_y,) and float64. TypeError or ValueError if Z
+        holds anything but finite real numbers, or has not d_x columns.
         """
         return self._carry(Z, self.target_mean)
 
@@ -79,11 +78,10 @@ class Alignment:
     def inverse(self) -> Alignment:
         """Return the map that carries the target's vectors to the source's.
 
-        With it documents go to the new model, instead of queries to the old. It is the fit the
-        other way round. Of an orthogonal map it is the inverse too: `apply` of one undoes the other
-        (as far as the narrower space holds). A whitened map it does not undo; without centring,
-        ``V @ query(Z).T`` and ``inverse().query(V) @ Z.T`` are the same scores but for a factor,
-        and another ranking where an index normalises the carried vectors.
+        With it documents go to the new model, instead of queries to the old. Of an orthogonal map
+        it is the inverse (as far as the narrower space holds). A whitened map it does not undo;
+        without centring, ``V @ query(Z).T`` and ``inverse().query(V) @ Z.T`` are the same scores
+        but for a factor, and another ranking where an index normalises the carried vectors.
         """
         return replace(
             self,
@@ -118,15 +116,12 @@ class Alignment:
         return out[0] if single else out
 
     def save(self, path: str | os.PathLike[str], **about: Any) -> None:
-        """Write the map and, as further entries, what is known `about` it to a complete npz file."""
+        """Write the map, and what is known `about` it as further entries, to an npz file."""
         archive.write(path, format=FORMAT, **about, **vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Alignment:
-        """Read a map that `save` wrote.
-
-        OSError if there is no such file, ValueError if it is damaged or no map of this format.
-        """
+        """Read what `save` wrote; OSError if there is no file, ValueError if it is damaged."""
         with archive.reading(path, "an alignment", "write it again with Alignment.save") as fields:
             return cls.from_fields(fields)
 

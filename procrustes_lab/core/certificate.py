@@ -52,10 +52,8 @@ class Certificate:
         How it was computed: from "moments", or by "QR" of [X Y], which resolves more.
     energy : float
         t/n, mean squared length of a source row plus that of a target row; 2 for unit vectors.
-    delta : float
-        δ = ‖D‖_F / n, root mean square disagreement of a dot product.
-    nuclear : float
-        Δ/n = ‖D‖_* / n.
+    delta, nuclear : float
+        δ = ‖D‖_F / n, root mean square disagreement of a dot product, and Δ/n = ‖D‖_* / n.
     error : float
         p²/n, mean squared distance between matched rows after the best orthogonal map, the
         narrower side padded with zeros.
@@ -64,10 +62,8 @@ class Certificate:
         doi:10.1109/18.761271, for states; Powers & Størmer (1970), doi:10.1007/BF01645492.
     theorem, rank_aware : float
         √(2 max(d_x, d_y)) δ (T1), and the same with the rank counted better (T1′).
-    spectrum_aware : float
-        The largest error of any pair with these singular values and this δ (T8): at most `theorem`
-        and `energy`.
-    lipschitz : float
+    spectrum_aware, lipschitz : float
+        The largest error of any pair with these singular values and this δ (T8); and
         2ε² / σ² / n, where σ is the least singular value of XW + Y, W the best map (T3).
     floor : float
         ε² / (‖X‖₂ + ‖Y‖₂)² / n (T4): no small error without a small δ.

@@ -32,8 +32,6 @@ class Moments:
 
     Attributes
     ----------
-    n : int
-        Number of pairs.
     source_mean, target_mean, source_rest, target_rest : ndarray, shapes (d_x,) and (d_y,)
         The means, and what float64 leaves out of them: batches with a large mean in common differ
         by so little.
@@ -135,10 +133,7 @@ class Moments:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Moments:
-        """Read moments that `save` wrote; they come back bit for bit.
-
-        OSError if there is no such file, ValueError if it is damaged or holds no such moments.
-        """
+        """Read what `save` wrote; OSError if there is no file, ValueError if it is damaged."""
         with archive.reading(path, "moments", "write them again with Moments.save") as fields:
             return _from_fields(fields)
 

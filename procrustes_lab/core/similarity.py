@@ -35,13 +35,6 @@ def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = Tr
 
     Kornblith, Norouzi, Lee & Hinton (2019), arXiv:1905.00414; Robert & Escoufier (1976),
     doi:10.2307/2347233.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from procrustes_lab.core.similarity import cka
-    >>> round(cka(np.eye(4)[:, :2], np.eye(4)[:, 1:3], center=False), 9)
-    0.5
     """
     xx, xy, yy = _products(X, Y, center)
     return min(float(np.vdot(xy, xy) / (np.linalg.norm(xx) * np.linalg.norm(yy))), 1.0)
@@ -84,8 +77,8 @@ class Range(NamedTuple):
 def cka_range(bures: float, dimension: int) -> Range:
     """Where CKA can be, given the normalised Bures similarity F and the larger dimension.
 
-    The greatest value is attained, the least in dimensions 1 and 2, and at F = 0 and 1. The
-    dimension may be any bound on the ranks of both sides. ValueError for what is out of range.
+    The greatest value is attained, the least in dimensions 1 and 2, and at F = 0 and 1. Any bound
+    on the ranks of both sides will do for the dimension. ValueError for what is out of range.
     """
     _check_similarity("bures", bures)
     require(dimension >= 1, f"dimension is {dimension}; expected at least 1")
