@@ -1,7 +1,5 @@
 """Files written complete or not at all; and plain npz files, read without pickling."""
 
-from __future__ import annotations
-
 import io
 import os
 import secrets

@@ -283,16 +283,16 @@ def _measure(
     steep = min(np.sqrt(2 * energy * slack), energy * slack / root if root else np.inf)
     lower = _at_most(float(lens.lower(nuclear, energy)), error, slack + steep)
     floor = _at_most(bounds.floor(delta, spectra[0][-1], spectra[1][-1]), error, slack)
-    upper = -_at_most(-nuclear, -error, slack)
-    rank_aware = -_at_most(-bounds.rank_aware(delta, n, d_x, d_y), -upper, slack)
-    theorem = -_at_most(-bounds.theorem(delta, d_x, d_y), -rank_aware, slack)
+    upper = _at_least(nuclear, error, slack)
+    rank_aware = _at_least(bounds.rank_aware(delta, n, d_x, d_y), upper, slack)
+    theorem = _at_least(bounds.theorem(delta, d_x, d_y), rank_aware, slack)
     spectrum_aware, next_one = (
         bounds.spectrum_aware(spectra[0], spectra[1], float(np.sqrt(squared + more)))
         for more in (0.0, slack * energy)
     )
-    steep = next_one - spectrum_aware
-    spectrum_aware = min(-_at_most(-spectrum_aware, -error, slack + steep), theorem)
-    lipschitz = -_at_most(-bounds.lipschitz(delta, 0.0 if singular else least), -error, slack)
+    more_slack = slack + (next_one - spectrum_aware)
+    spectrum_aware = min(_at_least(spectrum_aware, error, more_slack), theorem)
+    lipschitz = _at_least(bounds.lipschitz(delta, 0.0 if singular else least), error, slack)
 
     grams = float(np.vdot(xx, xx) + np.vdot(yy, yy))
     root_square = np.sqrt(of_square * grams)
@@ -310,3 +310,7 @@ def _measure(
 
 def _at_most(value: float, limit: float, slack: float) -> float:
     return min(value, limit) if value <= limit + slack else value
+
+
+def _at_least(value: float, limit: float, slack: float) -> float:
+    return -_at_most(-value, -limit, slack)

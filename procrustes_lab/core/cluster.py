@@ -1,7 +1,5 @@
 """Sums over the blocks of Dask arrays: a task for each block of rows, and a tree that adds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
