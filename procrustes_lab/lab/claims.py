@@ -107,8 +107,8 @@ def claim(
     rounding noise in which machines differ does not show.
 
     Raises ClaimError if the claim does not hold; it is shown first. Raises TypeError if not exactly
-    one relation is given, or a value cannot be compared, and ValueError if the tolerance is not a
-    number of at least zero, or the id was already used: not by the same cell, which may run again.
+    one relation is given, or a value cannot be compared, and ValueError if the tolerance is
+    negative or not finite, or the id was already used: not by the same cell, which may run again.
     """
     relations = {"at_most": at_most, "at_least": at_least, "equals": equals}
     given = {name: bound for name, bound in relations.items() if bound is not None}
@@ -117,7 +117,7 @@ def claim(
         wanted = "exactly one of at_most, at_least and equals"
         raise TypeError(f"claim {id!r} has {found}: give {wanted}")
     if not 0 <= tolerance < math.inf:
-        raise ValueError(f"claim {id!r} has tolerance {tolerance}: expected a number of at least 0")
+        raise ValueError(f"claim {id!r} has tolerance {tolerance}: expected 0 or more, and finite")
     from IPython import get_ipython  # heavy, and in a notebook there already
     from IPython.display import display
 

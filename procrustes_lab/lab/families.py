@@ -21,10 +21,10 @@ Family = Callable[[int, int, int, np.random.Generator], Pair]
 def extremal(n: int, source_dim: int, target_dim: int, epsilon: float = 1.0) -> Pair:
     """Attain T1′ at any size, and T1 where the dimensions agree and n ≥ 2d.
 
-    The sources live on the first min(d_x, n) objects, the targets on the next, all of one length;
-    n = 2d, d_x = d_y = d give X = [I; 0], Y = [0; I], scaled. G − H is diagonal with r = min(n,
-    d_x + d_y) entries ±c, c = ε/√r, and XᵀY = 0 leaves nothing to align, so p² = t = rc = √r·ε. Up
-    to rotations of object space and of either side, no other pair attains T1, except G = H.
+    The sources live on the first min(d_x, n) objects, the targets on the next, all of one length.
+    So G − H is diagonal with r = min(n, d_x + d_y) entries ±c, c = ε/√r, and XᵀY = 0 leaves nothing
+    to align: p² = t = rc = √r·ε. Up to rotations of object space and of either side, no other pair
+    attains T1, except G = H.
     """
     length = np.sqrt(epsilon) / min(n, source_dim + target_dim) ** 0.25
     return length * np.eye(n, source_dim), length * np.eye(n, target_dim, k=-min(n, source_dim))
@@ -183,8 +183,8 @@ def badly_scaled(n: int, source_dim: int, target_dim: int, rng: np.random.Genera
 def mixed_tilts(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
     """Average a few random tilts, seen through random bases: fills the lens from side to side.
 
-    Angles near 0 and π/2 are as likely as those between, so that both sides and the corners are
-    visited. With n = 1 there is no second direction to tilt into: the two sets are collinear.
+    Angles near 0 and π/2 are as likely as those between, so that sides and corners are visited too.
+    With n = 1 there is no second direction to tilt into: the two sets are collinear.
     """
     planes = max(1, min(n // 2, source_dim, target_dim))
     angles = np.pi / 2.0 * rng.beta(0.3, 0.3, planes)

@@ -105,6 +105,10 @@ def test_the_partial_copy_of_a_failing_notebook_is_kept(lab):
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     assert [output.output_type for output in outputs] == ["display_data", "error"]
     assert outputs[1].ename == "ValueError"
+    assert [cell.source for cell in cells][2:] == [
+        "raise ValueError('first line\\nsecond')",
+        "print('never')",
+    ]
 
 
 def test_notebooks_take_the_parameters_that_they_have_and_share_the_cores(lab):
