@@ -127,7 +127,7 @@ class Carried:
             return unit_rows(rest + mean)
         directions = unit_rows(rest)
         along = directions @ mean
-        lengths = np.sqrt(along**2 + free) - along
+        lengths = np.sqrt(along**2 + free) - along  # of which the sum with the mean has length 1
         return np.asarray(mean + lengths[:, np.newaxis] * directions)
 
 
