@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 import numpy as np
-from tqdm import tqdm
 
 from procrustes_lab import files
 from procrustes_lab.core.archive import check_regular
@@ -32,6 +31,9 @@ VERDICTS = tuple(decision.code for decision in Decision)
 
 _File = click.Path(path_type=Path)
 _POSITIVE = click.FloatRange(0)
+_seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples."
+)
 
 
 def _columns_options(command: Any) -> Any:
@@ -83,7 +85,7 @@ def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None
     metavar="NAME",
     help="auto: chosen on held-out pairs; or turn, centred, whitened 0.1, …  [default: auto]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples.")
+@_seed_option
 def fit_command(
     old: Path, new: Path, output: Path, map_name: str, seed: int, **columns: Any
 ) -> None:
@@ -95,13 +97,11 @@ def fit_command(
         raise FileError(f"{output} is to be an adapter; expected a name that ends in .npz")
     _check_output(output, old, new)
     pairs = _read_pairs(old, new, **columns)
-    measured = measure(pairs, seed)
-    fitted = fit(measured, map_name, seed)
-    alignment, hashes = fitted.best, (files.sha256(new), files.sha256(old))
-    about: dict[str, Any] = {"name": fitted.name, "kept": fitted.kept, "knots": fitted.knots}
-    Adapter(alignment, measured.certificate, *hashes, **about).save(output)
-    say("\n".join([pairs.matching, *_cautions(pairs), "", str(alignment), "", *fitted.sentences]))
-    if pairs.n < (least := min(alignment.map.shape)):
+    adapter, sentences = fit(pairs, map_name, seed)
+    adapter.save(output)
+    lines = [pairs.matching, *_cautions(pairs), "", str(adapter.alignment), "", *sentences]
+    say("\n".join(lines))
+    if pairs.n < (least := min(adapter.alignment.map.shape)):
         say(
             f"Caution: {pairs.n:,} pairs show at most {pairs.n:,} of {least:,} directions; the map "
             "is arbitrary in the others: give more pairs."
@@ -138,13 +138,14 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
 
     def moved() -> Iterator[Block]:
         nonlocal n, with_ids
-        blocks = files.blocks(source, wanted=wanted)
-        for block in progress(blocks, "moving", lambda block: len(block.rows)):
-            yield Block(block.ids, _move(fitted, place, block, source, adapter, n), block.id_name)
+        for block in files.blocks(source, wanted=wanted):
+            yield block._replace(rows=_move(fitted, place, block.rows, source, adapter, n))
+            bar.update(len(block.rows))
             n += len(block.rows)
             with_ids += block.ids is not None
 
-    outputs.write(output, moved())
+    with progress("moving") as bar:
+        outputs.write(output, moved())
     note = f"; without their ids, which {output.suffix} cannot hold" if dropped and with_ids else ""
     say(f"Wrote {n:,} vectors of {fitted.alignment.map.shape[1]} dimensions to {output}{note}.")
 
@@ -158,7 +159,7 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
 @click.option("--qrels", type=_File, metavar="FILE", help="Which documents answer which query.")
 @click.option("--output", type=_File, default=Path("report.html"), show_default=True)
 @_columns_options
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples.")
+@_seed_option
 @click.option("--speed", type=_POSITIVE, default=0.0, help="New vectors a second, for the cost.")
 @click.option("--price", type=_POSITIVE, default=0.0, help="Of a million new vectors, likewise.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON, for a program.")
@@ -223,28 +224,27 @@ def _read_pairs(
     old: Path, new: Path, id_names: tuple[str, ...], vector_names: tuple[str, ...], by: files.By
 ) -> Pairs:
     of_old, of_new = wanted_of(id_names, vector_names, by)
-    with tqdm(desc="reading", unit=" rows", unit_scale=True, leave=False, disable=None) as bar:
-        pairs = files.join(
-            files.read(new, bar.update, of_new), files.read(old, bar.update, of_old), by
-        )
+    with progress("reading") as bar:
+        sides = files.read(new, bar.update, of_new), files.read(old, bar.update, of_old)
+        pairs = files.join(*sides, by)
     if pairs.n < 2:
         raise FileError(f"{new} and {old} have 1 object in common; expected at least 2")
     return pairs
 
 
 def _move(
-    fitted: Adapter, place: bool, block: Block, source: Path, adapter: Path, first_row: int
+    fitted: Adapter, place: bool, rows: Embeddings, source: Path, adapter: Path, first_row: int
 ) -> Embeddings:
     """Return a block in the old space, as wide numbers as it has."""
-    d_x, d_y = fitted.alignment.map.shape
-    if block.rows.shape[1] != d_x:
-        hint = " (they may be old ones already)" if block.rows.shape[1] == d_y else ""
+    (d_x, d_y), d = fitted.alignment.map.shape, rows.shape[1]
+    if d != d_x:
+        hint = " (they may be old ones already)" if d == d_y else ""
         raise FileError(
-            f"{source} has vectors of {block.rows.shape[1]} dimensions{hint}; {adapter} takes "
-            f"{d_x} and gives {d_y}: expected vectors of the new model"
+            f"{source} has vectors of {d} dimensions{hint}; {adapter} takes {d_x} and gives "
+            f"{d_y}: expected vectors of the new model"
         )
     with np.errstate(over="ignore"):
-        moved = fitted.carry(block.rows, place=place).astype(block.rows.dtype)
+        moved = fitted.carry(rows, place=place).astype(rows.dtype)
     bad = ~np.isfinite(moved).all(axis=1)
     if bad.any():
         raise FileError(

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from procrustes_lab.core.alignment import Alignment
 from procrustes_lab.core.certificate import Certificate, certify
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.validate import Embeddings
-from procrustes_lab.files import FileError, Pairs
+from procrustes_lab.files import FileError, Pairs, sha256
+from procrustes_lab.files.adapter import Adapter
 from procrustes_lab.search.choose import TRIAL, choose
 from procrustes_lab.search.maps import MAPS, Mapper
 from procrustes_lab.search.migrate import Recalibration
 from procrustes_lab.search.retrieval import search
-from procrustes_lab.search.trial import UNKNOWN, Share
+from procrustes_lab.search.trial import UNKNOWN
 
 IN_MEMORY = 2**28
 """Bytes, as float64, up to which pairs are measured whole: more exact where they nearly agree."""
 
 SCORED = 1000
 """Pairs whose scores are recalibrated by, and as many by which that is shown, at the most."""
-
-T = TypeVar("T")
-
-
-class Fitted(NamedTuple):
-    """A map, its name, what it keeps with the interval, and all in words."""
-
-    best: Alignment
-    name: str
-    kept: Share
-    knots: NDArray[np.float64]  # of its scores, see `procrustes_lab.search.migrate.Recalibration`
-    sentences: tuple[str, ...]
 
 
 class Measured(NamedTuple):
@@ -55,9 +42,14 @@ def measure(pairs: Pairs, seed: int = 0) -> Measured:
         x, y = pairs.take(np.arange(pairs.n))
         _reject_zero(pairs, bool(x.any()), bool(y.any()))
         return Measured(certify(x, y), lambda mapper: mapper(x, y), lambda: (x, y))
-    bar = progress(pairs.batches(), "measuring", lambda batch: len(batch[0]), pairs.n)
-    with closing(bar) as batches:  # before anything else is printed
-        moments = Moments.from_batches(batches)
+    with progress("measuring", pairs.n) as bar:
+
+        def batches() -> Iterator[tuple[Embeddings, Embeddings]]:
+            for batch in pairs.batches():
+                yield batch
+                bar.update(len(batch[0]))
+
+        moments = Moments.from_batches(batches())
     cross = moments.cross()
     _reject_zero(pairs, cross.source_energy > 0, cross.target_energy > 0)
     rng = np.random.default_rng(seed)
@@ -65,8 +57,12 @@ def measure(pairs: Pairs, seed: int = 0) -> Measured:
     return Measured(certify(moments), lambda mapper: mapper(moments), lambda: pairs.take(drawn))
 
 
-def fit(measured: Measured, name: str, seed: int) -> Fitted:
-    """Return the map of that name, fitted to all pairs; "auto" leaves the name to `choose`."""
+def fit(pairs: Pairs, name: str, seed: int) -> tuple[Adapter, list[str]]:
+    """Return the map of that name, fitted to all pairs, and sentences on what it does.
+
+    "auto" leaves the name to `choose`.
+    """
+    measured = measure(pairs, seed)
     x, y = measured.sample()
     kept, how = UNKNOWN, f"The map is {name!r}, as asked for."
     if name == "auto":
@@ -77,7 +73,10 @@ def fit(measured: Measured, name: str, seed: int) -> Fitted:
             "documents for queries: real queries may keep less."
         )
     knots, scores = recalibrate(MAPS[name], x, y, seed)
-    return Fitted(measured.fit(MAPS[name]), name, kept, knots, (how, *scores))
+    hashes = sha256(pairs.new.path), sha256(pairs.old.path)
+    about: dict[str, Any] = {"name": name, "kept": kept, "knots": knots}
+    fitted = measured.fit(MAPS[name])
+    return Adapter(fitted, measured.certificate, *hashes, **about), [how, *scores]
 
 
 def recalibrate(
@@ -113,12 +112,7 @@ def _reject_zero(pairs: Pairs, new: bool, old: bool) -> None:
             )
 
 
-def progress(
-    items: Iterable[T], verb: str, size: Any, total: int | None = None
-) -> Generator[T, None, None]:
-    """Yield items, with a bar of their sizes on a terminal."""
+def progress(verb: str, total: int | None = None) -> Any:
+    """Return a bar of rows, which is shown on a terminal."""
     shown = {"unit": " rows", "unit_scale": True, "leave": False, "disable": None}
-    with tqdm(total=total, desc=verb, **shown) as bar:
-        for item in items:
-            yield item
-            bar.update(size(item))
+    return tqdm(total=total, desc=verb, **shown)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -36,17 +35,17 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _jobs_option(command: Any) -> Any:
-    return click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Execute N notebooks at a time.  [default: one for every core]",
-    )(command)
+_notebooks_argument = click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
+_jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Execute N notebooks at a time.  [default: one for every core]",
+)
 
 
 @cli.command()
-@click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
+@_notebooks_argument
 @_jobs_option
 @click.option(
     "--output",
@@ -57,9 +56,7 @@ def _jobs_option(command: Any) -> Any:
     help="The folder to write into.",
 )
 @click.option(
-    "-p",
-    "--parameter",
-    "parameters",
+    *("-p", "--parameter", "parameters"),
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
@@ -83,7 +80,7 @@ def run(notebooks: tuple[str, ...], jobs: int | None, output: Path, parameters: 
 
 
 @cli.command()
-@click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
+@_notebooks_argument
 @_jobs_option
 def refresh(notebooks: tuple[str, ...], jobs: int | None) -> int:
     """Execute notebooks in place, and rewrite their figures in the folder figures.
@@ -113,9 +110,12 @@ def main() -> None:
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal has an arrow
+    for name in ("SIGTERM", "SIGHUP"):  # end as Ctrl-C does: what is half written is removed
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
-        with _orderly_end():
-            sys.exit(cli.main(standalone_mode=False))
+        sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
@@ -136,25 +136,6 @@ def main() -> None:
         _fail("this does not fit in memory: .npy files need the least, as they are mapped", 2)
 
 
-@contextmanager
-def _orderly_end() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: what is half written is removed."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    previous = {number: signal.getsignal(number) for number in ends}
-    for number, handler in previous.items():
-        if handler is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _fail(sentence: str, code: int) -> None:
     """Print one line, whatever names of files and ids are in it."""
     click.echo(f"procrustes-lab: {printable(sentence)}", err=True)
@@ -165,13 +146,12 @@ def _find(names: tuple[str, ...]) -> list[Path]:
     """Return the notebooks that `names` mean: files, or names in the folder of notebooks."""
     import nbformat
 
-    here = sorted(_FOLDER.glob("*.ipynb"))
-    if not names and not here:
+    by_name = {path.stem: path for path in sorted(_FOLDER.glob("*.ipynb"))}
+    if not names and not by_name:
         raise click.UsageError(
             f"there are no notebooks in {_FOLDER.absolute()}: change to a checkout of Procrustes "
             "Lab, or name the notebooks to run"
         )
-    by_name = {path.stem: path for path in here}
     found: dict[str, Path] = {}
     for name in names or by_name:
         path = Path(name) if Path(name).is_file() else by_name.get(name.removesuffix(".ipynb"))
@@ -184,10 +164,7 @@ def _find(names: tuple[str, ...]) -> list[Path]:
             )
         try:
             nbformat.validate(nbformat.read(path, as_version=4))
-        except (
-            *(nbformat.reader.NotJSONError, nbformat.ValidationError, nbformat.NBFormatError),
-            *(UnicodeError, AttributeError, KeyError, TypeError),  # JSON, but of another kind
-        ) as error:
+        except (ValueError, nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
             raise click.UsageError(f"{path} is not a notebook: it cannot be read as one") from error
     return list(found.values())
 
@@ -200,9 +177,9 @@ def _parse(parameters: Pairs, notebooks: list[Path]) -> dict[str, Any]:
     for name, _ in parameters:
         without = [stem for stem, known in names.items() if name not in known]
         if len(without) == len(names):
-            known = ", ".join(sorted({name for known in names.values() for name in known}))
+            known = ", ".join(sorted({*chain(*names.values())})) or "none"
             raise click.UsageError(
-                f"no chosen notebook has a parameter {name!r}: they have {known or 'none'}"
+                f"no chosen notebook has a parameter {name!r}: they have {known}"
             )
         if without:
             click.echo(f"{', '.join(without)}: no parameter {name!r}, so not set there", err=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,31 +25,18 @@ class Adapter:
     """An alignment of new vectors (source) with old ones (target), and where it comes from.
 
     Its file is a plain npz: what `Alignment.save` writes, so that `Alignment.load` reads it too,
-    and beside that `direction`, both dimensions, the certificate's fields, and what else is below.
-
-    Attributes
-    ----------
-    alignment, certificate
-        The map of new vectors into the old space; and of the pairs that it was fitted on.
-    source_sha256, target_sha256 : str
-        Of the bytes of the files of new and of old vectors.
-    name : str
-        Of the map, as in `procrustes_lab.search.maps.MAPS`.
-    for_queries : bool
-        Whether it is to make queries, by `Alignment.query`, unless one says otherwise.
-    kept : (float, float, float)
-        What it keeps of the new model's search, and the 95 % interval; NaN if nobody measured.
-    knots : ndarray, shape (2, k)
-        Aligned scores and what the new model's own would be, linear in between; k may be 0.
+    and beside that `direction`, both dimensions, the certificate's fields, and what else is here.
     """
 
     alignment: Alignment
-    certificate: Certificate
-    source_sha256: str
-    target_sha256: str
-    name: str = "turn"
-    for_queries: bool = True
+    certificate: Certificate  # of the pairs that it was fitted on
+    source_sha256: str  # of the bytes of the file of new vectors
+    target_sha256: str  # and of old ones
+    name: str = "turn"  # of the map, as in `procrustes_lab.search.maps.MAPS`
+    for_queries: bool = True  # whether it makes queries, by `Alignment.query`, unless one says no
+    # What it keeps of the new model's search, and the 95 % interval; NaN if nobody measured.
     kept: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    # Aligned scores and what the new model's own would be, (2, k), linear in between; k may be 0.
     knots: NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 0)))
 
     def carry(self, rows: ArrayLike, *, place: bool = False) -> NDArray[np.float64]:
@@ -81,31 +66,27 @@ class Adapter:
         with archive.reading(path, "an adapter", _REMEDY) as fields:
             version, direction = fields["format"], fields.get("direction")
             if (version, direction) == (FORMAT, DIRECTION):
-                return cls._from_fields(fields)
-        name = os.fspath(path)
+                known = Certificate.__dataclass_fields__
+                certificate = Certificate(**{name: fields[f"certificate_{name}"] for name in known})
+                facts = {name: fields[name] for name in _FACTS}
+                facts |= {"name": str(facts["name"]), "for_queries": bool(facts["for_queries"])}
+                facts["kept"] = tuple(facts["kept"].tolist())
+                read = cls(Alignment.from_fields(fields), certificate, **facts)
+                read._check(fields["source_dim"], fields["target_dim"])
+                return read
+        said = f"has the direction {direction!r}, not {DIRECTION!r}: {_REMEDY}"
         if version != FORMAT:
-            raise ValueError(
-                f"{name} is of version {version}, and expected is version {FORMAT}: {_REMEDY}"
+            said = f"is of version {version}, and expected is version {FORMAT}: {_REMEDY}"
+        elif direction is None:
+            said = (
+                f"is a map without a direction, and may lead either way: {_REMEDY}, or use it from "
+                "Python by Alignment.load"
             )
-        if direction is None:
-            raise ValueError(
-                f"{name} is a map without a direction, and may lead either way: {_REMEDY}, or use "
-                "it from Python by Alignment.load"
-            )
-        raise ValueError(f"{name} has the direction {direction!r}, not {DIRECTION!r}: {_REMEDY}")
+        raise ValueError(f"{os.fspath(path)} {said}")
 
-    @classmethod
-    def _from_fields(cls, fields: Mapping[str, Any]) -> Adapter:
-        alignment = Alignment.from_fields(fields)
-        known = Certificate.__dataclass_fields__
-        certificate = Certificate(**{field: fields[f"certificate_{field}"] for field in known})
-        facts = {name: fields[name] for name in _FACTS}
-        hashes = facts["source_sha256"], facts["target_sha256"]
-        dims = fields["source_dim"], fields["target_dim"]
-        if alignment.map.shape != dims or not all(len(bytes.fromhex(h)) == 32 for h in hashes):
+    def _check(self, *dims: int) -> None:
+        hashes = bytes.fromhex(self.source_sha256), bytes.fromhex(self.target_sha256)
+        if self.alignment.map.shape != dims or set(map(len, hashes)) != {32}:
             raise ValueError("sizes disagree, or a hash is none")
-        facts["kept"] = tuple(facts["kept"].tolist())
-        if len(facts["kept"]) != 3 or facts["knots"].shape[:-1] != (2,):
+        if len(self.kept) != 3 or self.knots.shape[:-1] != (2,):
             raise ValueError("what it keeps, or a recalibration, has another size")
-        facts |= {"name": str(facts["name"]), "for_queries": bool(facts["for_queries"])}
-        return cls(alignment, certificate, **facts)

@@ -1,12 +1,12 @@
-"""The columns of a file: which hold the vectors and which the ids, and both of them as arrays."""
+"""What the readers of files share: columns and which are wanted, ids as text, and errors."""
 
 from __future__ import annotations
 
 import gzip
-import importlib
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,6 @@ from typing import IO, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-
-from procrustes_lab.core.validate import Embeddings, as_embeddings
 
 By = Literal["auto", "id", "position"]
 
@@ -34,6 +32,20 @@ ID_NAME = re.compile(
 class FileError(ValueError):
     """What is wrong with a file, in one sentence that names it."""
 
+    @classmethod
+    def needs(cls, path: Path, error: ModuleNotFoundError) -> FileError:
+        """Return what to say of a file whose kind needs a package that is not there."""
+        package = str(error.name).split(".")[0]
+        return cls(f"{path} needs the package {package}: pip install 'procrustes-lab[files]'")
+
+    @classmethod
+    def ragged(cls, path: Path, row: int, found: int, expected: int) -> FileError:
+        """Return what to say of a vector of another length."""
+        return cls(
+            f"{path} has {found} numbers in row {row}, and {expected} before; expected as many in "
+            "every vector: mend or drop that one"
+        )
+
 
 class Block(NamedTuple):
     """Some rows of a file, (k, d); their ids, of int or `TEXT`; and what the file calls these."""
@@ -48,6 +60,7 @@ class Column(NamedTuple):
 
     use: Literal["vectors", "ids", "text", ""]
     words: str
+    length: int = 0  # of an array, which may be another than its neighbour's
 
 
 @dataclass(frozen=True)
@@ -65,44 +78,47 @@ class Wanted:
         are asked for, or have the name of ids: what a column holds never makes it one. Raises
         FileError if that is no column, more than one, or one that cannot be read as such.
         """
-        listing = ", ".join(f"{name} ({words})" for name, (_, words) in islice(columns.items(), 12))
+        listing = ", ".join(f"{name} ({columns[name].words})" for name in islice(columns, 12))
         listing = (listing or "nothing") + (", …" if len(columns) > 12 else "")
-
-        def only(what: str, option: str, found: Sequence[str], expected: str) -> str:
-            if len(found) > 1:
-                raise FileError(
-                    f"{path} has several that could be its {what}, {', '.join(found[:12])}; it "
-                    f"holds {listing}: name one of them by {option}"
-                )
-            use, words = columns[found[0]]
-            if use not in (what, "text"):
-                raise FileError(f"{path} has {words} as {found[0]}; expected {expected}")
-            return found[0]
-
         for name in (self.vectors, self.ids):
             if name is not None and name not in columns:
                 raise FileError(f"{path} has no {name}; it holds {listing}")
+
+        def only(what: str, asked: str | None, found: list[str], expected: str) -> str | None:
+            found = found if asked is None else [asked]
+            if len(found) > 1:
+                raise FileError(
+                    f"{path} has several that could be its {what}, {', '.join(found[:12])}; it "
+                    f"holds {listing}: name one of them by --{what.removesuffix('s')}"
+                )
+            if found and columns[found[0]].use not in (what, "text"):
+                words = columns[found[0]].words
+                raise FileError(f"{path} has {words} as {found[0]}; expected {expected}")
+            return found[0] if found else None
+
         named = [name for name in columns if name.lower() in VECTOR_NAMES]
         fitting = [name for name, column in columns.items() if column.use == "vectors"]
-        found = [self.vectors] if self.vectors is not None else named or fitting
-        if not found:
+        remedy = "numbers (n, d): write it again, or name the vectors by --vector"
+        vectors = only("vectors", self.vectors, named or fitting, remedy)
+        if vectors is None:
             raise FileError(
                 f"{path} has no vectors, it holds {listing}; expected numbers (n, d), called "
                 f"{VECTOR_NAMES[0]}"
             )
-        remedy = "numbers (n, d): write it again, or name the vectors by --vector"
-        vectors = only("vectors", "--vector", found, remedy)
         if self.by == "position":
             return vectors, None
         named = [name for name in columns if name != vectors and ID_NAME.fullmatch(name)]
-        found = [self.ids] if self.ids is not None else named
-        if not found:
-            return vectors, None
         remedy = (
             "whole numbers, text, uuid or bytes: write it as one of these, name the ids by --id, "
             "or pair rows by --by position"
         )
-        return vectors, only("ids", "--id", found, remedy)
+        ids = only("ids", self.ids, named, remedy)
+        n, of_ids = columns[vectors].length, columns[ids or vectors].length
+        if n != of_ids:
+            raise FileError(
+                f"{path} has {n:,} {vectors} and {of_ids:,} {ids}; expected one id a vector"
+            )
+        return vectors, ids
 
 
 BY_NAME = Wanted()
@@ -121,19 +137,15 @@ def wanted_of(
     return Wanted(vectors[0], ids[0], by), Wanted(vectors[-1], ids[-1], by)
 
 
-def import_package(name: str, path: Path) -> Any:
-    """Return an optional package that a file needs, or say how to install it."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise FileError(
-            f"{path} needs the package {name.split('.')[0]}: pip install 'procrustes-lab[files]'"
-        ) from error
-
-
 def opened(path: Path) -> IO[bytes]:
     """Open a text file, which may be compressed by gzip."""
     return cast("IO[bytes]", gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb"))
+
+
+def ending(path: Path) -> str:
+    """Return the ending of a name, with the one before it where the file is compressed."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    return "".join(suffixes if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
 def natural(name: str) -> list[tuple[str, int]]:
@@ -141,116 +153,24 @@ def natural(name: str) -> list[tuple[str, int]]:
     return [(rest, int(digits or 0)) for rest, digits in re.findall(r"(\D*)(\d*)", name)]
 
 
-def bytes_as_text(values: Iterable[bytes], uuids: bool) -> NDArray[Any]:
-    """Return ids that are bytes as text: uuids, or UTF-8, or else in hexadecimal."""
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number."""
+    with suppress(ValueError):
+        return float(text) is not None
+    return False
 
-    def text(value: bytes) -> str:
+
+def as_text(ids: Iterable[Any], uuids: bool) -> NDArray[Any]:
+    """Return ids as text; those that are bytes as uuids, or UTF-8, or else in hexadecimal."""
+
+    def text(value: Any) -> str:
+        if not isinstance(value, bytes):
+            return str(value)
         if uuids and len(value) == 16:
-            return str(uuid.UUID(bytes=bytes(value)))
+            return str(uuid.UUID(bytes=value))
         try:
             return value.decode()
         except UnicodeDecodeError:
             return value.hex()
 
-    return np.array([text(value) for value in values], TEXT)
-
-
-def vectors_from_text(texts: Iterable[str], path: Path, row: int) -> NDArray[np.float64]:
-    """Return vectors that are written out, as in "[0.1, 0.2]", shape (k, d)."""
-    rows: list[NDArray[np.float64]] = []
-    for at, text in enumerate(texts, row):
-        try:
-            rows.append(np.array(text.strip("[](){} \n").replace(",", " ").split(), float))
-        except ValueError:
-            remedy = "mend or drop that row"
-            if "..." in text:
-                remedy = "printing shortened it: write it again as a list, by .tolist()"
-            raise FileError(
-                f"{path} has no list of numbers in row {at}, it begins {text[:24]!r}; {remedy}"
-            ) from None
-        if len(rows[-1]) != len(rows[0]):
-            raise ragged(path, f"row {at}", len(rows[-1]), len(rows[0]))
-    return np.stack(rows)
-
-
-def ragged(path: Path, place: str, found: int, expected: int) -> FileError:
-    """Return what to say of a vector of another length."""
-    return FileError(
-        f"{path} has {found} numbers in {place}, and {expected} before; expected as many in every "
-        "vector: mend or drop that one"
-    )
-
-
-def check_length(path: Path, vectors: str, n: int, name: str, ids: int) -> None:
-    """Make sure that there is one id a vector."""
-    if ids != n:
-        raise FileError(f"{path} has {n:,} {vectors} and {ids:,} {name}; expected one id a vector")
-
-
-def as_rows(array: NDArray[Any], path: Path) -> Embeddings:
-    """Return an array as embeddings, see `as_embeddings`; the message names the file."""
-    try:
-        return as_embeddings(array, str(path))
-    except (TypeError, ValueError) as error:
-        raise FileError(str(error)) from error
-
-
-class NonFinite:
-    """The rows of a file that hold NaN or infinity, counted to its end, to be named at once."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.first = path, ""
-        self.rows: list[int] = []
-        self.names: list[str] = []
-
-    def note(self, block: Embeddings, row: int, ids: NDArray[Any] | None) -> None:
-        """Look for them in a block whose first row is the file's row number `row`."""
-        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if len(bad) and not self.rows:
-            values = block[bad[0]]
-            column = int(np.argmin(np.isfinite(values)))
-            kind = "NaN" if np.isnan(values[column]) else "an infinity"
-            self.first = f"{kind} in row {row + bad[0]}, column {column}"
-        self.rows += (row + bad).tolist()
-        if ids is not None:
-            self.names += [str(id_) for id_ in ids[bad[: max(0, 4 - len(self.names))]]]
-
-    def error(self, n: int) -> FileError:
-        """Return what to say of them, of a file of n rows."""
-        found, these, more = self.first, "that row", ", …" if len(self.rows) > 3 else ""
-        if len(self.rows) > 1:
-            some = ", ".join(map(str, self.rows[:3]))
-            found = f"NaN or infinity in {len(self.rows):,} of {n:,} rows, {some}{more}"
-            these = "these rows"
-        if self.names:
-            found += f" (id {', '.join(self.names[:3])}{more})"
-        return FileError(
-            f"{self.path} has {found}; expected finite numbers: drop {these} from both sides"
-        )
-
-
-def checked(blocks: Iterator[Block], path: Path) -> Iterator[Block]:
-    """Yield blocks as embeddings of one width and type, all finite, or say what is wrong."""
-    row, width, bad = 0, None, NonFinite(path)
-    dtype: np.dtype[Any] = np.dtype(float)
-    try:
-        for ids, vectors, id_name in blocks:
-            rows = as_rows(vectors, path)
-            if width is None:
-                width, dtype = rows.shape[1], rows.dtype.newbyteorder("=")
-            if rows.shape[1] != width:
-                raise ragged(path, f"row {row}", rows.shape[1], width)
-            bad.note(rows, row, ids)
-            row += len(rows)
-            if not bad.rows:
-                yield Block(ids, rows.astype(dtype, copy=False), id_name)
-    except (FileError, FileNotFoundError, PermissionError, MemoryError):
-        raise
-    except UnicodeEncodeError as error:
-        raise FileError(f"{path} has a name that is not UTF-8; rename it") from error
-    except Exception as error:  # whatever four libraries say of a damaged file
-        raise FileError(f"{path} is truncated or damaged; copy or write it again") from error
-    if bad.rows:
-        raise bad.error(row)
-    if not row:
-        raise FileError(f"{path} has no rows; expected at least one vector")
+    return np.array([text(value) for value in ids], TEXT)

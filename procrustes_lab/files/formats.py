@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
+import re
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from math import prod
 from pathlib import Path
 from typing import IO, Any, cast
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from procrustes_lab.core.sums import let_go
+from procrustes_lab.core.validate import Embeddings, as_embeddings
 
 from .columns import (
     BY_NAME,
@@ -21,13 +23,12 @@ from .columns import (
     Column,
     FileError,
     Wanted,
-    as_rows,
-    bytes_as_text,
-    check_length,
-    import_package,
+    as_text,
+    ending,
+    is_number,
     natural,
+    opened,
 )
-from .tables import OPENERS, ending, read_shards, read_words
 
 CONVERSIONS = {
     (".pt", ".pth", ".bin"): "in PyTorch, numpy.save('vectors.npy', tensor.float().cpu().numpy())",
@@ -44,22 +45,16 @@ CONVERSIONS = {
 }
 """Endings that are not read, and what makes a file of them that is."""
 
-NAMELESS = (".npy", ".vec", ".txt", ".vec.gz", ".txt.gz")
-"""Endings of files whose columns have no names."""
-
-PLAIN = (".csv", ".tsv", ".vec", ".txt")
-"""Endings of text that has no mark of its own."""
-
 
 def check_file(path: Path, wanted: Wanted = BY_NAME) -> str:
     """Return the ending of a file or folder, after a look at its kind, size and first bytes."""
     known = ", ".join(READERS)
     if path.is_dir():
         found = {ending(shard) for shard in shards(path)}
-        if len(found) != 1 or not found <= set(OPENERS):
+        if len(found) != 1 or not found <= set(TABLES):
             raise FileError(
                 f"{path} is a folder; expected a file, one of {known}, or a folder with nothing "
-                f"but {', '.join(OPENERS)}, all of one kind"
+                f"but {', '.join(TABLES)}, all of one kind"
             )
         return found.pop()
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
@@ -68,20 +63,19 @@ def check_file(path: Path, wanted: Wanted = BY_NAME) -> str:
         head = file.read(64)
     kind = ending(path)
     if kind not in READERS:
-        ways = [way for endings, way in CONVERSIONS.items() if path.suffix.lower() in endings]
+        ways = [f": {way}" for kinds, way in CONVERSIONS.items() if path.suffix.lower() in kinds]
         raise FileError(
-            f"{path} has the ending {path.suffix!r}; expected one of {known}"
-            + "".join(f": {way}" for way in ways)
+            f"{path} has the ending {path.suffix!r}; expected one of {known}{''.join(ways)}"
         )
-    if wanted.ids is not None and kind in NAMELESS:
+    if wanted.ids is not None and kind in (".npy", *WORDS):
         raise FileError(f"{path} has no names in it, so no ids {wanted.ids!r}; leave out --id")
     if not head:
         raise FileError(f"{path} is empty, 0 bytes; write it again")
-    kinds = _kinds(head)
+    kinds = next((kinds for mark, kinds in MARKS if re.match(mark, head, re.DOTALL)), ())
     if kind not in kinds:
-        marked = kinds and kinds[0] != PLAIN[0]  # bare text may be anything
-        like = f"like {kinds[0]}: rename it" if marked else f"like none of {known}"
-        raise FileError(f"{path} is not what its ending says; it begins {like}")
+        marked = kinds and kinds[0] not in PLAIN  # bare text may be anything
+        like = f"{kinds[0]}: rename it" if marked else f"none of {known}"
+        raise FileError(f"{path} is not what its ending says; it begins like {like}")
     return kind
 
 
@@ -93,31 +87,18 @@ def shards(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: natural(str(file)))
 
 
-def _kinds(head: bytes) -> list[str]:
-    """Return the endings that a file with these first bytes may have."""
-    marks = {
-        (b"\x93NUMPY",): [".npy"],
-        (b"PK\x03\x04", b"PK\x05\x06"): [".npz"],
-        (b"PAR1",): [".parquet"],
-        (b"ARROW1", b"\xff\xff\xff\xff"): [".arrow", ".feather"],
-        (b"\x1f\x8b",): [kind for kind in READERS if kind.endswith(".gz")],
-    }
-    for beginnings, kinds in marks.items():
-        if head.startswith(beginnings):
-            return kinds
-    if head[7:9] == b"\0{":  # the header, after its length
-        return [".safetensors"]
-    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    if text[:1] in (b"{", b"["):
-        return [".jsonl", ".ndjson", *PLAIN]
-    plain = b"\0" not in text and not text.startswith(b"\x80")
-    return [*PLAIN, *([] if text else [".jsonl", ".ndjson"])] if plain else []
+def as_rows(array: NDArray[Any], path: Path) -> Embeddings:
+    """Return an array as embeddings, see `as_embeddings`; errors are of files."""
+    try:
+        return as_embeddings(array, str(path))
+    except (TypeError, ValueError) as error:
+        raise FileError(str(error)) from error
 
 
 def map_npy(path: Path) -> np.memmap[Any, Any]:
     """Map the two-dimensional array of a .npy file."""
     try:
-        mapped = cast(Any, np.load(path, mmap_mode="r", allow_pickle=False))
+        mapped = cast("np.memmap[Any, Any]", np.load(path, mmap_mode="r", allow_pickle=False))
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # the header is Python: it can be wrong in many ways
@@ -133,31 +114,44 @@ def map_npy(path: Path) -> np.memmap[Any, Any]:
         )
     as_floats = np.dtype(float) if mapped.dtype.kind in "biuf" else mapped.dtype
     as_rows(np.broadcast_to(np.zeros((), as_floats), mapped.shape), path)  # in no memory
-    return cast("np.memmap[Any, Any]", mapped)
+    return mapped
+
+
+def in_blocks(
+    array: NDArray[Any], ids: NDArray[Any] | None, id_name: str | None, rows: int
+) -> Iterator[Block]:
+    """Yield the rows of an array, so many at a time, with their ids."""
+    for start in range(0, len(array), rows):
+        part = slice(start, start + rows)
+        yield Block(None if ids is None else ids[part], np.array(array[part]), id_name)
+        let_go(array)
 
 
 def _npy(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
-    mapped = map_npy(path)
-    for start in range(0, len(mapped), rows):
-        yield Block(None, np.array(mapped[start : start + rows]), None)
-        let_go(mapped)
+    return in_blocks(map_npy(path), None, None, rows)
 
 
-Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
+USES: dict[int, dict[str, Any]] = {
+    1: {"i": "ids", "u": "ids", "S": "ids", "V": "ids", "U": "text"},
+    2: dict.fromkeys("biuf", "vectors"),
+}
+"""What arrays of so many dimensions can be, by NumPy's letter for their kind."""
 
 
-def _member(stream: IO[bytes]) -> Header:
+def _column(kind: str, words: object, shape: tuple[int, ...]) -> Column:
+    use = USES.get(len(shape), {}).get(kind, "")
+    return Column(use, f"{words}, shape {shape}", *shape[:1])
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return shape, order and type of the array that begins here, and go to its first number."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
+    if np.lib.format.read_magic(stream) == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
     return np.lib.format.read_array_header_2_0(stream)
 
 
 def _npz(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
-    uses: dict[str, Any] = dict.fromkeys("iu", "ids") | {"U": "text", "S": "ids", "V": "ids"}
-    columns: dict[str, Column] = {}
-    headers: dict[str, Header] = {}
+    columns = {}
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
@@ -165,75 +159,122 @@ def _npz(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
                 columns[name] = Column("", "no array")
                 continue
             with archive.open(info) as stream:
-                shape, _, dtype = headers[name] = _member(stream)
+                shape, _, dtype = _header(stream)
                 size = stream.tell() + prod(shape) * dtype.itemsize
             if not dtype.hasobject and size != info.file_size:
                 raise FileError(
                     f"{path} is damaged: {name} says that it takes {size:,} bytes, and takes "
                     f"{info.file_size:,}; write it again"
                 )
-            use: Any = uses.get(dtype.kind, "") if len(shape) == 1 and not dtype.names else ""
-            use = "vectors" if len(shape) == 2 and dtype.kind in "biuf" else use
-            words = "pickled objects" if dtype.hasobject else str(dtype)
-            columns[name] = Column(use, f"{words}, shape {shape}")
-        vectors, ids_name = wanted.pick(path, columns)
-        (n, d), fortran, dtype = headers[vectors]
+            words = "pickled objects" if dtype.hasobject else dtype
+            columns[name] = _column("" if dtype.names else dtype.kind, words, shape)
+        vectors, id_name = wanted.pick(path, columns)
         ids = None
-        if ids_name is not None:
-            check_length(path, vectors, n, ids_name, headers[ids_name][0][0])
-            with archive.open(f"{ids_name}.npy") as stream:
-                ids = _plain_ids(np.lib.format.read_array(stream, allow_pickle=False))
+        if id_name is not None:
+            with archive.open(f"{id_name}.npy") as stream:
+                ids = np.lib.format.read_array(stream, allow_pickle=False)
+            if ids.dtype.kind in "USV":
+                ids = as_text(ids.tolist(), uuids=ids.dtype.kind == "V")
         with archive.open(f"{vectors}.npy") as stream:
-            _member(stream)
+            (n, d), fortran, dtype = _header(stream)
             step = max(n, 1) if fortran else rows
             for start in range(0, n, step):
                 k = min(step, n - start)
                 numbers = np.frombuffer(stream.read(k * d * dtype.itemsize), dtype)
                 block = numbers.reshape((k, d), order="F" if fortran else "C")
-                yield Block(None if ids is None else ids[start : start + k], block, ids_name)
-
-
-def _plain_ids(ids: NDArray[Any]) -> NDArray[Any]:
-    if ids.dtype.kind in "SV":
-        return bytes_as_text(ids.tolist(), uuids=ids.dtype.kind == "V")
-    return ids.astype(TEXT) if ids.dtype.kind == "U" else ids
+                yield Block(None if ids is None else ids[start : start + k], block, id_name)
 
 
 def _safetensors(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
-    safe_open = import_package("safetensors", path).safe_open
-    whole = {"I32", "U32", "I64", "U64"}
-    numbers = {"BF16", "F16", "F32", "F64", "I8", "U8", "I16", "U16"} | whole
+    from safetensors import safe_open
+
+    columns = {}
     with safe_open(path, framework="numpy") as file:
-        columns, lengths = {}, {}
         for name in file.keys():  # noqa: SIM118 (it is no mapping)
             tensor = file.get_slice(name)
-            shape, kind = tuple(tensor.get_shape()), tensor.get_dtype()
-            use: Any = "vectors" if len(shape) == 2 and kind in numbers else ""
-            use = "ids" if len(shape) == 1 and kind in whole else use
-            columns[name] = Column(use, f"{kind}, shape {shape}")
-            lengths[name] = shape[0] if shape else 0
-        vectors, name = wanted.pick(path, columns)
-        n = lengths[vectors]
-        ids = None
-        if name is not None:
-            check_length(path, vectors, n, name, lengths[name])
-            ids = file.get_tensor(name)
-    brain = columns[vectors].words.startswith("BF16")
-    if brain:
-        import_package("ml_dtypes", path)  # from then on NumPy knows bfloat16
+            kind, shape = tensor.get_dtype(), tuple(tensor.get_shape())
+            known = re.fullmatch(r"B?F16|F32|F64|[IU](8|16|32|64)", kind)
+            columns[name] = _column(kind[0].lower() if known else "", kind, shape)
+        vectors, id_name = wanted.pick(path, columns)
+        ids = None if id_name is None else file.get_tensor(id_name)
+    _, words, n = columns[vectors]
+    if words.startswith("BF16"):
+        import ml_dtypes  # noqa: F401 (from then on NumPy knows bfloat16)
     for start in range(0, n, rows):
         part = slice(start, min(start + rows, n))
         with safe_open(path, framework="numpy") as file:  # anew: it keeps what it has read
-            block = file.get_slice(vectors)[part]
-        block = block.astype(np.float32) if brain else block
-        yield Block(None if ids is None else ids[part], block, name)
+            yield Block(None if ids is None else ids[part], file.get_slice(vectors)[part], id_name)
 
+
+def _tables(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+    from .tables import read_shards  # here, as it needs pyarrow
+
+    yield from read_shards(shards(path), rows, wanted)
+
+
+def _words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+    """Yield word vectors as word2vec, GloVe and fastText write them; or rows of bare numbers.
+
+    A word may hold spaces: the numbers are the last on the line, as many as on the first.
+    """
+    with opened(path) as file:
+        lines = _numbered(file)
+        first = next(lines, (1, [""]))
+        headed = len(first[1]) == 2 and all(field.isdecimal() for field in first[1])
+        bare = not headed and is_number(first[1][0])
+        width = int(first[1][1]) if headed else len(first[1]) - (not bare)
+        lines = lines if headed else chain([first], lines)
+        name = None if bare or wanted.by == "position" else "word"
+        while block := list(islice(lines, rows)):
+            try:
+                matrix = np.array([fields[-width:] for _, fields in block], float)
+            except ValueError:
+                matrix = np.empty((0, 0))
+            short = [n for n, fields in block if len(fields) < width + (not bare)]
+            if short or matrix.shape[1] != width:
+                where = f"line {short[0]}" if short else f"lines {block[0][0]} to {block[-1][0]}"
+                raise FileError(
+                    f"{path} has no {width} numbers after each word in {where}; mend or drop it"
+                )
+            words = [" ".join(fields[:-width]) for _, fields in block]
+            yield Block(np.array(words, TEXT) if name else None, matrix, name)
+
+
+def _numbered(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of lines that are not blank, after their numbers."""
+    for number, line in enumerate(file, start=1):
+        text = line.decode(errors="backslashreplace").strip("\ufeff\r\n\t ")
+        if text:
+            yield number, re.split(r"[ \t]", text)
+
+
+TABLES = (
+    *(".parquet", ".arrow", ".feather", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
+    *(".csv", ".tsv", ".csv.gz", ".tsv.gz"),
+)
+WORDS = (".vec", ".txt", ".vec.gz", ".txt.gz")
 
 READERS: dict[str, Callable[[Path, int, Wanted], Iterator[Block]]] = {
     ".npy": _npy,
     ".npz": _npz,
-    **dict.fromkeys(OPENERS, lambda path, *how: read_shards(shards(path), path, *how)),
-    **dict.fromkeys((".vec", ".txt", ".vec.gz", ".txt.gz"), read_words),
+    **dict.fromkeys(TABLES, _tables),
+    **dict.fromkeys(WORDS, _words),
     ".safetensors": _safetensors,
 }
 """For each ending, what yields the file's blocks of so many rows."""
+
+PLAIN = (".csv", ".tsv", ".vec", ".txt")
+JSON = (".jsonl", ".ndjson")
+
+MARKS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
+    (rb"\x93NUMPY", (".npy",)),
+    (rb"PK(\x03\x04|\x05\x06)", (".npz",)),
+    (rb"PAR1", (".parquet",)),
+    (rb"ARROW1|\xff{4}", (".arrow", ".feather")),
+    (rb"\x1f\x8b", tuple(kind for kind in READERS if kind.endswith(".gz"))),
+    (rb".{7}\0\{", (".safetensors",)),  # the header, after its length
+    (rb"(\xef\xbb\xbf)?\s*[{[]", (*JSON, *PLAIN)),
+    (rb"(\xef\xbb\xbf)?\s*\Z", (*PLAIN, *JSON)),
+    (rb"(?!\x80)[^\0]*\Z", PLAIN),  # no pickle, nor anything else that is no text
+)
+"""How files begin, and the endings that they may have then, the likeliest first."""

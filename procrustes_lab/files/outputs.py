@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from procrustes_lab.core.archive import replacing
 
-from .columns import TEXT, Block, FileError, import_package
+from .columns import TEXT, Block, FileError
 
 
 def check_output(path: Path) -> None:
@@ -44,30 +44,30 @@ def write(path: str | os.PathLike[str], blocks: Iterable[Block]) -> None:
 def _write_npy(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
     n = 0
     for _, rows, _ in blocks:
-        shape, kind = rows.shape, np.lib.format.dtype_to_descr(rows.dtype)
         if not n:
-            _write_header(file, kind, shape)
+            _write_header(file, rows.dtype, *rows.shape)
         file.write(np.ascontiguousarray(rows).data)
         n += len(rows)
     file.seek(0)
-    _write_header(file, kind, (n, shape[1]))
+    _write_header(file, rows.dtype, n, rows.shape[1])
 
 
-def _write_header(file: IO[bytes], kind: Any, shape: tuple[int, ...]) -> None:
-    # NumPy leaves room in it for the number of rows to grow.
-    fields = {"descr": kind, "fortran_order": False, "shape": shape}
+def _write_header(file: IO[bytes], dtype: np.dtype[Any], *shape: int) -> None:
+    """Write how an array begins; NumPy leaves room in it for the number of rows to grow."""
+    fields = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, fields)
 
 
 def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
-    ids: list[Any] = []
-    names: list[str] = []
+    ids: list[NDArray[Any]] = []
+    name = "ids"
 
     def noted() -> Iterable[Block]:
+        nonlocal name
         for block in blocks:
             if block.ids is not None:
                 ids.append(block.ids)
-                names.append(block.id_name or "ids")
+                name = block.id_name or name
             yield block
 
     with (
@@ -79,9 +79,8 @@ def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
         with archive.open("vectors.npy", "w", force_zip64=True) as member:
             shutil.copyfileobj(vectors, member, 2**20)
         if ids:
-            # NumPy's own files have room for the longest text in each place; compressed, it is
-            # hardly any.
-            packed = zipfile.ZipInfo(f"{names[0]}.npy")
+            # Compressed, the room for the longest text that NumPy has in each place is hardly any.
+            packed = zipfile.ZipInfo(f"{name}.npy")
             packed.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(packed, "w", force_zip64=True) as member:
                 _write_ids(member, ids, path)
@@ -89,12 +88,11 @@ def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
 
 def _write_ids(file: IO[bytes], ids: list[NDArray[Any]], path: Path) -> None:
     if any(part.dtype == TEXT for part in ids):
-        longest = max(int(np.strings.str_len(part).max()) for part in ids)
+        longest = max(int(np.strings.str_len(part.astype(TEXT)).max()) for part in ids)
         dtype = np.dtype(f"<U{max(longest, 1)}")
     else:
         dtype = np.result_type(*ids)
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (sum(map(len, ids)),)}
-    np.lib.format.write_array_header_1_0(file, header)
+    _write_header(file, dtype, sum(map(len, ids)))
     for part in ids:
         plain = part.astype(dtype)
         if not np.array_equal(plain.astype(part.dtype), part):
@@ -103,17 +101,21 @@ def _write_ids(file: IO[bytes], ids: list[NDArray[Any]], path: Path) -> None:
 
 
 def _write_parquet(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
-    arrow, parquet = import_package("pyarrow", path), import_package("pyarrow.parquet", path)
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+    except ModuleNotFoundError as error:
+        raise FileError.needs(path, error) from error
 
     def table(block: Block) -> Any:
         ids = {} if block.ids is None else {block.id_name or "id": block.ids.tolist()}
-        flat = arrow.array(np.ascontiguousarray(block.rows).reshape(-1))
-        lists = arrow.FixedSizeListArray.from_arrays(flat, block.rows.shape[1])
-        return arrow.table({**ids, "vector": lists})
+        flat = pa.array(np.ascontiguousarray(block.rows).reshape(-1))
+        lists = pa.FixedSizeListArray.from_arrays(flat, block.rows.shape[1])
+        return pa.table({**ids, "vector": lists})
 
     tables = map(table, blocks)
     first = next(tables)
-    with parquet.ParquetWriter(file, first.schema) as writer:
+    with ParquetWriter(file, first.schema) as writer:
         for each in chain([first], tables):
             writer.write_table(each)
 

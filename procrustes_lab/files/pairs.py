@@ -25,11 +25,11 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,42 +39,30 @@ from procrustes_lab.core.quantised import suspect
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings
 
-from .columns import BY_NAME, TEXT, Block, By, FileError, NonFinite, Wanted, checked
-from .formats import READERS, check_file, map_npy, shards
+from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted
+from .formats import READERS, as_rows, check_file, in_blocks, map_npy, shards
 
 __all__ = ["Block", "FileError", "Pairs", "Vectors", "blocks", "join", "read", "sha256"]
 
 BLOCK_ROWS = 8192
 
-FLOATS = (np.float16, np.float32, np.float64)
-
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """What one file of a kind, such as ".npy", holds.
-
-    Rows, shape (n, d), are memory-mapped: float16, float32 or float64 as in the file, float64 where
-    it has whole numbers. Ids are text; `id_name` is what the file calls them, and `id_type` whether
-    they are "whole numbers" or "text" there.
-    """
+    """What one file holds: rows, shape (n, d), memory-mapped as floats; and their ids as text."""
 
     rows: Embeddings
     ids: NDArray[Any] | None
     path: Path
-    kind: str
-    id_name: str | None = None
-    id_type: str | None = None
+    id_name: str | None = None  # in the file
+    id_type: str | None = None  # there: "whole numbers" or "text"
 
     def fetch(self, index: slice | NDArray[np.intp]) -> Embeddings:
         """Return some rows, in memory; NaN and infinity are a FileError that counts all of them."""
         rows: Embeddings = np.array(self.rows[index])
         let_go(self.rows)
         if not np.isfinite(rows).all():
-            bad = NonFinite(self.path)
-            for start in range(0, len(self.rows), BLOCK_ROWS):
-                at = slice(start, start + BLOCK_ROWS)
-                bad.note(self.rows[at], start, None if self.ids is None else self.ids[at])
-            raise bad.error(len(self.rows))
+            raise _bad_rows(self.path, in_blocks(self.rows, self.ids, None, BLOCK_ROWS))
         return rows
 
     @property
@@ -123,21 +111,20 @@ class Pairs:
     @property
     def matching(self) -> str:
         """A sentence on what was joined by what, with a caution where that is a risk."""
-        new, old = self.new, self.old
+        new, old, only = self.new, self.old, ""
         if self.by == "id":
-            names = f"{old.id_name} in {old.path}, {new.id_name} in {new.path}"
-            by = f"{self.n:,} pairs by id ({names})"
             if self.only_old or self.only_new:
-                by += f"; {self.only_old:,} only in {old.path}, {self.only_new:,} in {new.path}"
-            return f"{by}."
-        by = f"{self.n:,} pairs by position: row i of both must be the same object."
-        with_ids = [side for side in (old, new) if side.ids is not None]
-        if len(with_ids) == 1:
-            by += (
-                f" Caution: {with_ids[0].path} has ids ({with_ids[0].id_name}), the other file has "
-                "none, so nothing shows that the rows are in the same order."
-            )
-        return by
+                only = f"; {self.only_old:,} only in {old.path}, {self.only_new:,} in {new.path}"
+            names = f"{old.id_name} in {old.path}, {new.id_name} in {new.path}"
+            return f"{self.n:,} pairs by id ({names}){only}."
+        said = f"{self.n:,} pairs by position: row i of both must be the same object."
+        if (old.ids is None) == (new.ids is None):
+            return said
+        side = new if old.ids is None else old
+        return (
+            f"{said} Caution: {side.path} has ids ({side.id_name}), the other file has none, so "
+            "nothing shows that the rows are in the same order."
+        )
 
     def take(self, rows: ArrayLike | slice) -> tuple[Embeddings, Embeddings]:
         """Return the new and the old vectors of some pairs, by number; errors as of `fetch`."""
@@ -166,32 +153,23 @@ def read(
     holds no vectors that can be read.
     """
     path = Path(path)
-    kind = check_file(path, wanted)
-    if kind == ".npy" and (mapped := map_npy(path)).dtype.type in FLOATS:
-        return Vectors(mapped, None, path, kind)
+    if check_file(path, wanted) == ".npy":
+        mapped = map_npy(path)
+        if mapped.dtype.type in (np.float16, np.float32, np.float64):
+            return Vectors(mapped, None, path)
     ids: list[NDArray[Any]] = []
     n = 0
-    with _temporary_file(path) as file:
-        for block in blocks(path, wanted=wanted):
-            file.write(np.ascontiguousarray(block.rows).data)
-            n += len(block.rows)
-            seen(len(block.rows))
-            if block.ids is not None:
-                ids.append(block.ids.astype(TEXT))
-                id_type = "text" if block.ids.dtype == TEXT else "whole numbers"
-        file.flush()
-        rows = np.memmap(file, block.rows.dtype, "r", shape=(n, block.rows.shape[1]))
-    if not ids:
-        return Vectors(rows, None, path, kind)
-    return Vectors(rows, np.concatenate(ids), path, kind, block.id_name, id_type)
-
-
-@contextmanager
-def _temporary_file(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file without a name, which is gone when nothing maps it any more."""
     try:
-        with tempfile.TemporaryFile() as file:
-            yield file
+        with tempfile.TemporaryFile() as file:  # gone when nothing maps it any more
+            for block in blocks(path, wanted=wanted):
+                file.write(np.ascontiguousarray(block.rows).data)
+                n += len(block.rows)
+                seen(len(block.rows))
+                if block.ids is not None:
+                    ids.append(block.ids.astype(TEXT))
+                    id_type = "text" if block.ids.dtype == TEXT else "whole numbers"
+            file.flush()
+            rows = np.memmap(file, block.rows.dtype, "r", shape=(n, block.rows.shape[1]))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
             raise FileError(
@@ -199,6 +177,9 @@ def _temporary_file(path: Path) -> Iterator[IO[bytes]]:
                 "they are needed; set TMPDIR to a folder with more room, or save them as .npy"
             ) from error
         raise
+    if not ids:
+        return Vectors(rows, None, path)
+    return Vectors(rows, np.concatenate(ids), path, block.id_name, id_type)
 
 
 def blocks(
@@ -209,7 +190,60 @@ def blocks(
     Raises what `read` does, and FileError if a block holds NaN or infinity.
     """
     path = Path(path)
-    return checked(READERS[check_file(path, wanted)](path, rows, wanted), path)
+    found = _alike(READERS[check_file(path, wanted)](path, rows, wanted), path)
+    row = 0
+    try:
+        for block in found:
+            if not np.isfinite(block.rows).all():
+                raise _bad_rows(path, chain([block], found), row)
+            row += len(block.rows)
+            yield block
+    except (FileError, FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except ModuleNotFoundError as error:
+        raise FileError.needs(path, error) from error
+    except UnicodeEncodeError as error:
+        raise FileError(f"{path} has a name that is not UTF-8; rename it") from error
+    except Exception as error:  # whatever four libraries say of a damaged file
+        raise FileError(f"{path} is truncated or damaged; copy or write it again") from error
+    if not row:
+        raise FileError(f"{path} has no rows; expected at least one vector")
+
+
+def _alike(found: Iterator[Block], path: Path) -> Iterator[Block]:
+    """Yield blocks as embeddings of one width and type, those of the first."""
+    row = 0
+    for ids, vectors, id_name in found:
+        rows = as_rows(vectors, path)
+        if not row:
+            width, dtype = rows.shape[1], rows.dtype.newbyteorder("=")
+        if rows.shape[1] != width:
+            raise FileError.ragged(path, row, rows.shape[1], width)
+        yield Block(ids, rows.astype(dtype, copy=False), id_name)
+        row += len(rows)
+
+
+def _bad_rows(path: Path, found: Iterable[Block], row: int = 0) -> FileError:
+    """Return what to say of the rows with NaN or infinity in blocks that begin at `row`."""
+    bad: list[int] = []
+    names: list[str] = []
+    for ids, rows, _ in found:
+        at = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(at) and not bad:
+            column = int(np.argmin(np.isfinite(rows[at[0]])))
+            kind = "NaN" if np.isnan(rows[at[0], column]) else "an infinity"
+            said, these = f"{kind} in row {row + at[0]}, column {column}", "that row"
+        bad += (row + at).tolist()
+        if ids is not None:
+            names += map(str, ids[at[: 3 - len(names)]])
+        row += len(rows)
+    more = ", …" if len(bad) > 3 else ""
+    if len(bad) > 1:
+        some = ", ".join(map(str, bad[:3]))
+        said, these = f"NaN or infinity in {len(bad):,} of {row:,} rows, {some}{more}", "these rows"
+    if names:
+        said += f" (id {', '.join(names)}{more})"
+    return FileError(f"{path} has {said}; expected finite numbers: drop {these} from both sides")
 
 
 def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
@@ -232,20 +266,17 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
                 "give both the same objects in the same order, or ids"
             )
         return Pairs(new, old, None, None, "position")
-    both = np.concatenate([new.ids, old.ids])
-    order = np.argsort(both, kind="stable")  # so that of two equal ids the new one comes first
-    same = np.flatnonzero(both[order[1:]] == both[order[:-1]])
-    first, second, n = order[same], order[same + 1], len(new.ids)
-    for side, start, again in ((new, 0, second < n), (old, n, first >= n)):
-        if again.any():
-            a, b = first[again][0], second[again][0]
+    for side, ids in ((new, new.ids), (old, old.ids)):
+        order = np.argsort(ids, kind="stable")
+        for at in np.flatnonzero(ids[order[1:]] == ids[order[:-1]])[:1]:
             raise FileError(
-                f"{side.path} has the {side.id_name} {str(both[a])!r} in rows {a - start} and "
-                f"{b - start}; expected every id once: drop one of the two, or name other ids by "
-                "--id"
+                f"{side.path} has the {side.id_name} {str(ids[order[at]])!r} in rows {order[at]} "
+                f"and {order[at + 1]}; expected every id once: drop one of the two, or name other "
+                "ids by --id"
             )
-    by_row = np.argsort(first)
-    new_rows, old_rows = first[by_row], second[by_row] - n
+    _, new_rows, old_rows = np.intersect1d(new.ids, old.ids, True, return_indices=True)
+    order = np.argsort(new_rows)
+    new_rows, old_rows = new_rows[order], old_rows[order]
     if not len(new_rows):
         other = new.id_type != old.id_type
         types = f", {new.id_type} there and {old.id_type} here" if other else ""

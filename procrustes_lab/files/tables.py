@@ -6,30 +6,30 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
 
 from .columns import (
-    TEXT,
     Block,
     Column,
     FileError,
     Wanted,
-    bytes_as_text,
-    import_package,
+    as_text,
+    ending,
+    is_number,
     natural,
     opened,
-    ragged,
-    vectors_from_text,
 )
 
-Batches = Callable[[str, str | None], Iterator[Any]]
-"""Given the names of vectors and ids, yields record batches that have them."""
+Opened = tuple[dict[str, Column], Callable[[list[str]], Iterator[Any]]]
+"""The columns of a file, and what yields record batches of those named: vectors, and ids if any."""
 
 LINE_BYTES = 2**23
 """Of CSV and JSON read at a time; no line may be longer."""
@@ -37,79 +37,93 @@ LINE_BYTES = 2**23
 BATCH_BYTES = 2**28
 """The same of OpenAI's batches, where one line may hold the vectors of 2,048 texts."""
 
+NUMBER, NUMBERS = pa.float64(), pa.list_(pa.float64())
 
-def read_shards(shards: list[Path], path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+
+def read_shards(shards: list[Path], rows: int, wanted: Wanted) -> Iterator[Block]:
     """Yield the rows of files of the same columns, one file after the other.
 
     Each is opened by itself: pyarrow's scanner of datasets holds a whole row group in memory.
     """
-    arrow = import_package("pyarrow", path)
-    names: tuple[str, str | None] | None = None
+    picked: tuple[str, str | None] | None = None
     row = 0
     for shard in shards:
+        opener = OPENERS[ending(shard).removesuffix(".gz")]
         try:
-            columns, batches = OPENERS[ending(shard)](shard, rows)
-            names = names or wanted.pick(path, columns)
-            if missing := [name for name in names if name is not None and name not in columns]:
+            columns, batches = opener(shard, rows)
+            picked = picked or wanted.pick(shard, columns)
+            names = [name for name in picked if name is not None]
+            if missing := [name for name in names if name not in columns]:
                 raise FileError(f"{shard} has no {missing[0]}, which {shards[0].name} has; add it")
-            for batch in batches(*names):
+            for batch in batches(names):
                 for start in range(0, len(batch), rows):
-                    part = batch.slice(start, rows)
-                    yield _block(part, *names, shard, row)
-                    row += len(part)
+                    block = _block(batch.slice(start, rows), *picked, shard, row)
+                    yield block
+                    row += len(block.rows)
         except MemoryError as error:
             raise FileError(
                 f"{shard} asks for more memory than there is: it is damaged, or has too large "
                 "groups of rows; write it again"
             ) from error
-        except arrow.ArrowInvalid as error:
-            if OPENERS[ending(shard)] in (_parquet, _arrow):
+        except pa.ArrowInvalid as error:
+            if opener in (_parquet, _arrow):
                 raise
             why = str(error).splitlines()[0]
             raise FileError(f"{shard} cannot be read: {why}; mend it, or write it again") from error
 
 
-def ending(path: Path) -> str:
-    """Return the ending of a name, with the one before it where the file is compressed."""
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    return "".join(suffixes if suffixes[-1:] == [".gz"] else suffixes[-1:])
-
-
-def _parquet(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
-    parquet = import_package("pyarrow.parquet", path)
+def _parquet(path: Path, rows: int) -> Opened:
     # Else a column chunk, which may be the whole file, is read at once.
-    file = parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False)
-    return _columns(file.schema_arrow), lambda *names: file.iter_batches(
-        rows, columns=[name for name in names if name is not None]
-    )
+    file = pa.parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False)
+    return _columns(file.schema_arrow), lambda names: file.iter_batches(rows, columns=names)
 
 
-def _arrow(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
-    arrow = import_package("pyarrow", path)
-    mapped = arrow.memory_map(str(path))
+def _arrow(path: Path, rows: int) -> Opened:
+    mapped = pa.memory_map(str(path))
     if mapped.read(6) == b"ARROW1":
-        file = arrow.ipc.open_file(mapped)
-        schema, found = file.schema, map(file.get_batch, range(file.num_record_batches))
+        file = pa.ipc.open_file(mapped)
+        found = map(file.get_batch, range(file.num_record_batches))
     else:
         mapped.seek(0)
-        file = arrow.ipc.open_stream(mapped)
-        schema, found = file.schema, file
+        found = file = pa.ipc.open_stream(mapped)
 
-    def batches(*names: str | None) -> Iterator[Any]:
+    def batches(_: list[str]) -> Iterator[Any]:
         for batch in found:
             batch.validate(full=True)  # pyarrow trusts the lengths in a file, and may crash
             yield batch
 
-    return _columns(schema), batches
+    return _columns(file.schema), batches
 
 
-def _csv(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
+def _is(kind: Any, *names: str) -> bool:
+    """Tell whether a type of Arrow is one of those."""
+    return any(getattr(pa.types, f"is_{name}")(kind) for name in names)
+
+
+BYTES = ("binary", "large_binary", "binary_view", "fixed_size_binary")
+
+
+def _columns(schema: Any) -> dict[str, Column]:
+    """Return what the columns of Arrow can be."""
+
+    def use(kind: Any) -> Any:
+        kind = getattr(kind, "storage_type", kind)
+        if _is(kind, "list", "large_list", "fixed_size_list"):
+            return "vectors" if _is(kind.value_type, "floating", "integer") else ""
+        kind = kind.value_type if _is(kind, "dictionary") else kind
+        if _is(kind, "string", "large_string", "string_view"):
+            return "text"
+        return "ids" if _is(kind, "integer", *BYTES) else ""
+
+    return {field.name: Column(use(field.type), str(field.type)) for field in schema}
+
+
+def _csv(path: Path, rows: int) -> Opened:
     """Open a table whose vectors are one column of lists, or many columns of numbers.
 
     Columns of numbers that are called alike and counted, such as dim_0 to dim_767, are a vector;
     so are all of them, where the table has no heading.
     """
-    arrow, reader = import_package("pyarrow", path), import_package("pyarrow.csv", path)
     with opened(path) as file:
         lines = (line.decode("utf-8-sig", "replace") for line in file)
         heading = next(lines, "")
@@ -121,23 +135,22 @@ def _csv(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
         names, sample = [f"column_{i}" for i in range(len(names))], names
     values = dict(zip(names, sample, strict=False))
     families = _families(values)
-    inside = {name for family in families.values() for name in family}
     columns = {name: Column("vectors", f"{len(of)} columns") for name, of in families.items()}
     for name, value in values.items():
-        if name not in inside:
+        if name not in chain(*families.values()):
             lists = value.lstrip().startswith(("[", "{", "("))
             columns[name] = Column("vectors" if lists else "text", "text")
 
-    def batches(vectors: str, ids: str | None) -> Iterator[Any]:
-        numbers, text = arrow.float64(), arrow.string()
-        types = dict.fromkeys(families.get(vectors, ()), numbers) or {vectors: text}
-        types |= {} if ids is None else {ids: text}
+    def batches(of: list[str]) -> Any:
+        types: dict[str, Any] = {}
+        for name in of:
+            types |= dict.fromkeys(families.get(name, ()), NUMBER) or {name: pa.string()}
         chosen = {"include_columns": list(types), "column_types": types}
-        yield from reader.open_csv(
+        return pa.csv.open_csv(
             path,
-            reader.ReadOptions(block_size=LINE_BYTES, column_names=names, skip_rows=int(headed)),
-            reader.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            reader.ConvertOptions(**chosen, null_values=[""], strings_can_be_null=True),
+            pa.csv.ReadOptions(block_size=LINE_BYTES, column_names=names, skip_rows=int(headed)),
+            pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            pa.csv.ConvertOptions(**chosen, null_values=[""], strings_can_be_null=True),
         )
 
     return columns, batches
@@ -157,16 +170,8 @@ def _families(values: dict[str, str]) -> dict[str, list[str]]:
     }
 
 
-def is_number(text: str) -> bool:
-    """Tell whether a text is a number."""
-    with suppress(ValueError):
-        return float(text) is not None
-    return False
-
-
-def _json(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
+def _json(path: Path, rows: int) -> Opened:
     """Open a file of one JSON object a line, whose types are those of the first."""
-    arrow, reader = import_package("pyarrow", path), import_package("pyarrow.json", path)
     with opened(path) as file:
         line = next((line for line in file if line.strip()), None)
     if line is None:
@@ -180,26 +185,25 @@ def _json(path: Path, rows: int) -> tuple[dict[str, Column], Batches]:
             f"{path} has no JSON object in its first line; expected one a line, such as "
             '{"id": "a", "vector": [0.6, 0.8]}'
         )
-    number, text = arrow.float64(), arrow.string()
-    types = {"text": text, "vectors": arrow.list_(number), "ids": arrow.decimal128(38)}
 
-    def read(schema: Any, bytes_: int = LINE_BYTES) -> Any:
-        return reader.open_json(
-            arrow.input_stream(path, compression="detect"),
-            reader.ReadOptions(use_threads=False, block_size=bytes_),
-            reader.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+    def read(types: dict[str, Any], bytes_: int = LINE_BYTES) -> Any:
+        return pa.json.open_json(
+            pa.input_stream(path, compression="detect"),
+            pa.json.ReadOptions(use_threads=False, block_size=bytes_),
+            pa.json.ParseOptions(
+                explicit_schema=pa.schema(types), unexpected_field_behavior="ignore"
+            ),
         )
 
     if {"custom_id", "response"} <= first.keys():
-        item = arrow.struct({"index": arrow.int64(), "embedding": arrow.list_(number)})
-        body = arrow.struct({"body": arrow.struct({"data": arrow.list_(item)})})
-        answers = read(arrow.schema({"custom_id": text, "response": body}), BATCH_BYTES)
+        item = pa.struct({"index": pa.int64(), "embedding": NUMBERS})
+        response = pa.struct({"body": pa.struct({"data": pa.list_(item)})})
+        answers = read({"custom_id": pa.string(), "response": response}, BATCH_BYTES)
         words = {"embedding": Column("vectors", "answers"), "custom_id": Column("text", "text")}
-        return words, lambda *names: iter(_by_request(path, answers, arrow))
+        return words, lambda _: _by_request(path, answers)
+    types = {"text": pa.string(), "vectors": NUMBERS, "ids": pa.decimal128(38)}
     columns = {key: _describe(value) for key, value in first.items()}
-    return columns, lambda *names: read(
-        arrow.schema({name: types[columns[name].use] for name in names if name is not None})
-    )
+    return columns, lambda names: read({name: types[columns[name].use] for name in names})
 
 
 def _describe(value: Any) -> Column:
@@ -210,8 +214,8 @@ def _describe(value: Any) -> Column:
     return known.get(type(value), Column("", type(value).__name__))
 
 
-def _by_request(path: Path, answers: Any, arrow: Any) -> list[Any]:
-    """Return the vectors of an answered batch of OpenAI's, whose lines come in any order.
+def _by_request(path: Path, answers: Any) -> Iterator[Any]:
+    """Yield the vectors of an answered batch of OpenAI's, whose lines come in any order.
 
     Each goes by its request's custom_id, and by its index in it where a request has several.
     """
@@ -228,120 +232,70 @@ def _by_request(path: Path, answers: Any, arrow: Any) -> list[Any]:
             name = id_ if len(items) == 1 else f"{id_}/{item['index']}"
             found.append({"custom_id": name, "embedding": item["embedding"]})
     found.sort(key=lambda entry: natural(entry["custom_id"]))
-    vectors = arrow.list_(arrow.float64())
-    schema = arrow.schema({"custom_id": arrow.string(), "embedding": vectors})
-    return list(arrow.Table.from_pylist(found, schema).to_batches())
+    schema = pa.schema({"custom_id": pa.string(), "embedding": NUMBERS})
+    yield from pa.Table.from_pylist(found, schema).to_batches()
 
 
-def _columns(schema: Any) -> dict[str, Column]:
-    """Return what the columns of Arrow can be."""
-    types = import_package("pyarrow", Path()).types
+def _block(batch: Any, vectors: str, id_name: str | None, path: Path, row: int) -> Block:
+    """Return a batch of Arrow's, whose first row is the file's row number `row`."""
 
-    def use(kind: Any) -> Any:
-        kind = getattr(kind, "storage_type", kind)
-        if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-            number = types.is_floating(kind.value_type) or types.is_integer(kind.value_type)
-            return "vectors" if number else ""
-        kind = kind.value_type if types.is_dictionary(kind) else kind
-        if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-            return "text"
-        return "ids" if types.is_integer(kind) or _is_binary(kind, types) else ""
+    def column(name: str) -> Any:
+        found = batch[name]
+        if found.null_count:
+            at = row + int(np.argmax(np.asarray(found.is_null())))
+            raise FileError(f"{path} has no {name} in row {at}; fill it in, or drop that row")
+        return getattr(found, "storage", found)
 
-    return {field.name: Column(use(field.type), str(field.type)) for field in schema}
-
-
-def _is_binary(kind: Any, types: Any) -> bool:
-    tests = types.is_fixed_size_binary, types.is_binary, types.is_large_binary, types.is_binary_view
-    return any(test(kind) for test in tests)
-
-
-def _block(batch: Any, vectors: str, name: str | None, path: Path, row: int) -> Block:
-    """Return a batch of Arrow's as vectors and ids."""
-    ids = None
-    if name is not None:
-        ids = _ids(_column(batch, name, path, row), import_package("pyarrow", path).types)
+    ids = None if id_name is None else _ids(column(id_name))
     if vectors not in batch.schema.names:  # but many columns of numbers
-        wide = [batch.column(i) for i, c in enumerate(batch.schema.names) if c != name]
-        return Block(ids, np.stack([c.to_numpy(zero_copy_only=False) for c in wide], 1), name)
-    column = _column(batch, vectors, path, row)
-    if not hasattr(column, "value_lengths"):
-        return Block(ids, vectors_from_text(column.to_pylist(), path, row), name)
-    lengths = np.asarray(column.value_lengths())
-    odd = np.flatnonzero(lengths != lengths[:1])
-    if len(odd):
-        raise ragged(path, f"row {row + odd[0]}", lengths[odd[0]], lengths[0])
-    numbers, width = column.flatten(), int(lengths[0])
+        wide = [batch[name] for name in batch.schema.names if name != id_name]
+        rows = np.stack([number.to_numpy(zero_copy_only=False) for number in wide], 1)
+        return Block(ids, rows, id_name)
+    lists = column(vectors)
+    if not hasattr(lists, "value_lengths"):
+        lists = pa.array(
+            [_numbers(text, path, at) for at, text in enumerate(lists.to_pylist(), row)]
+        )
+    lengths = np.asarray(lists.value_lengths())
+    for odd in np.flatnonzero(lengths != lengths[:1])[:1]:
+        raise FileError.ragged(path, row + odd, lengths[odd], lengths[0])
+    numbers, width = lists.flatten(), int(lengths[0])
     if numbers.null_count:
         at = int(np.argmax(np.asarray(numbers.is_null())))
         raise FileError(
             f"{path} has no number in row {row + at // width}, column {at % width}; expected "
             "finite numbers: drop that row from both sides"
         )
-    return Block(ids, numbers.to_numpy(zero_copy_only=False).reshape(len(column), width), name)
+    return Block(ids, numbers.to_numpy(zero_copy_only=False).reshape(len(lists), width), id_name)
 
 
-def _column(batch: Any, name: str, path: Path, row: int) -> Any:
-    """Return a column, without a gap in it, as Arrow stores it."""
-    column = batch.column(batch.schema.get_field_index(name))
-    if column.null_count:
-        at = row + int(np.argmax(np.asarray(column.is_null())))
-        raise FileError(f"{path} has no {name} in row {at}; fill it in, or drop that row")
-    return getattr(column, "storage", column)
+def _numbers(text: str, path: Path, row: int) -> Any:
+    """Return a vector that is written out, as in "[0.1, 0.2]"."""
+    try:
+        return np.array(text.strip("[](){} \n").replace(",", " ").split(), float)
+    except ValueError:
+        remedy = "mend or drop that row"
+        if "..." in text:
+            remedy = "printing shortened it: write it again as a list, by .tolist()"
+        raise FileError(
+            f"{path} has no list of numbers in row {row}, it begins {text[:24]!r}; {remedy}"
+        ) from None
 
 
-def _ids(column: Any, types: Any) -> NDArray[Any]:
-    column = column.dictionary_decode() if types.is_dictionary(column.type) else column
-    if _is_binary(column.type, types):
-        uuids = types.is_fixed_size_binary(column.type)
-        return bytes_as_text(column.to_pylist(), uuids)
-    if types.is_decimal(column.type):
-        ids = np.array(list(map(int, column.to_pylist())))
-        return ids if ids.dtype.kind in "iu" else ids.astype(str).astype(TEXT)
-    if types.is_integer(column.type):
+def _ids(column: Any) -> Any:
+    column = column.dictionary_decode() if _is(column.type, "dictionary") else column
+    if _is(column.type, "integer"):
         return np.asarray(column)
-    return np.array(column.to_pylist(), TEXT)
+    if _is(column.type, "decimal"):
+        ids = np.array(list(map(int, column.to_pylist())))
+        return ids if ids.dtype.kind in "iu" else as_text(ids, uuids=False)
+    return as_text(column.to_pylist(), uuids=_is(column.type, "fixed_size_binary"))
 
 
-def read_words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
-    """Yield word vectors as word2vec, GloVe and fastText write them; or rows of bare numbers.
-
-    A word may hold spaces: the numbers are the last on the line, as many as on the first.
-    """
-    with opened(path) as file:
-        lines = _numbered(file)
-        first = next(lines, (1, [""]))
-        headed = len(first[1]) == 2 and all(field.isdecimal() for field in first[1])
-        bare = not headed and is_number(first[1][0])
-        width = int(first[1][1]) if headed else len(first[1]) - (not bare)
-        lines = lines if headed else chain([first], lines)
-        name = None if bare or wanted.by == "position" else "word"
-        while block := list(islice(lines, rows)):
-            try:
-                matrix = np.array([fields[-width:] for _, fields in block], float)
-            except ValueError:
-                matrix = np.empty((0, 0))
-            short = [n for n, fields in block if len(fields) < width + (not bare)]
-            if short or matrix.shape[1] != width:
-                where = f"line {short[0]}" if short else f"lines {block[0][0]} to {block[-1][0]}"
-                raise FileError(
-                    f"{path} has no {width} numbers after each word in {where}; mend or drop it"
-                )
-            words = [" ".join(fields[:-width]) for _, fields in block]
-            yield Block(np.array(words, TEXT) if name else None, matrix, name)
-
-
-def _numbered(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the fields of lines that are not blank, after their numbers."""
-    for number, line in enumerate(file, start=1):
-        text = line.decode(errors="backslashreplace").strip("\ufeff\r\n\t ")
-        if text:
-            yield number, re.split(r"[ \t]", text)
-
-
-OPENERS: dict[str, Callable[[Path, int], tuple[dict[str, Column], Batches]]] = {
+OPENERS: dict[str, Callable[[Path, int], Opened]] = {
     ".parquet": _parquet,
     **dict.fromkeys((".arrow", ".feather"), _arrow),
-    **dict.fromkeys((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"), _json),
-    **dict.fromkeys((".csv", ".tsv", ".csv.gz", ".tsv.gz"), _csv),
+    **dict.fromkeys((".jsonl", ".ndjson"), _json),
+    **dict.fromkeys((".csv", ".tsv"), _csv),
 }
 """For each ending, what gives the columns of a file, and what yields its batches."""

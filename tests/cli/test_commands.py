@@ -846,6 +846,7 @@ def test_a_missing_package_is_named_with_how_to_get_it(tmp_path, monkeypatch, ca
     ending = {"pyarrow": ".parquet", "safetensors": ".safetensors"}[name]
     WRITE[ending](tmp_path / f"v{ending}", X, None)
     monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "procrustes_lab.files.tables", raising=False)
     path = tmp_path / f"v{ending}"
     assert command(monkeypatch, "certify", path, path) == 2
     assert capsys.readouterr().err == (
