@@ -14,6 +14,7 @@ import numpy as np
 
 from procrustes_lab import files
 from procrustes_lab.core.archive import check_regular
+from procrustes_lab.core.certificate import certify
 from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import Block, FileError, Pairs, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
@@ -59,7 +60,7 @@ def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None
     Rows are matched by id if both files have ids, known by their names, and by position otherwise.
     """
     pairs = _read_pairs(old, new, **columns)
-    certificate = measure(pairs).certificate
+    certificate = certify(*measure(pairs))
     if as_json:
         about = {"old": str(old), "new": str(new), "pairs": pairs.n, "by": pairs.by}
         counts = {"only_old": pairs.only_old, "only_new": pairs.only_new}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from procrustes_lab.core.certificate import Certificate, certify
+from procrustes_lab.core.certificate import certify
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import FileError, Pairs, sha256
@@ -27,34 +27,34 @@ SCORED = 1000
 """Pairs whose scores are recalibrated by, and as many by which that is shown, at the most."""
 
 
-class Measured(NamedTuple):
-    """All pairs: their certificate, what fits a map to them, and what takes a sample of them."""
+def measure(pairs: Pairs) -> tuple[Any, ...]:
+    """Read all pairs, once, and return what certificates and maps are made of: both sides, or sums.
 
-    certificate: Certificate
-    fit: Callable[[Mapper], Any]
-    sample: Callable[[], tuple[Embeddings, Embeddings]]
-
-
-def measure(pairs: Pairs, seed: int = 0) -> Measured:
-    """Read all pairs, once; the seed is that of the sample, where they are too many to keep."""
+    FileError if one of them is zero.
+    """
     width = pairs.new.rows.shape[1] + pairs.old.rows.shape[1]
+    given: tuple[Any, ...]
     if 8 * pairs.n * width <= IN_MEMORY:
-        x, y = pairs.take(np.arange(pairs.n))
-        _reject_zero(pairs, bool(x.any()), bool(y.any()))
-        return Measured(certify(x, y), lambda mapper: mapper(x, y), lambda: (x, y))
-    with progress("measuring", pairs.n) as bar:
+        given = x, y = pairs.take(np.arange(pairs.n))
+        nonzero = bool(x.any()), bool(y.any())
+    else:
+        with progress("measuring", pairs.n) as bar:
 
-        def batches() -> Iterator[tuple[Embeddings, Embeddings]]:
-            for batch in pairs.batches():
-                yield batch
-                bar.update(len(batch[0]))
+            def batches() -> Iterator[tuple[Embeddings, Embeddings]]:
+                for batch in pairs.batches():
+                    yield batch
+                    bar.update(len(batch[0]))
 
-        moments = Moments.from_batches(batches())
-    cross = moments.cross()
-    _reject_zero(pairs, cross.source_energy > 0, cross.target_energy > 0)
-    rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.choice(pairs.n, min(pairs.n, TRIAL), replace=False))
-    return Measured(certify(moments), lambda mapper: mapper(moments), lambda: pairs.take(drawn))
+            given = (Moments.from_batches(batches()),)
+        cross = given[0].cross()
+        nonzero = cross.source_energy > 0, cross.target_energy > 0
+    for side, some in zip((pairs.new, pairs.old), nonzero, strict=True):
+        if not some:
+            raise FileError(
+                f"{side.path} has nothing but zeros in the rows that are paired; expected "
+                "embeddings: compute them again"
+            )
+    return given
 
 
 def fit(pairs: Pairs, name: str, seed: int) -> tuple[Adapter, list[str]]:
@@ -62,8 +62,12 @@ def fit(pairs: Pairs, name: str, seed: int) -> tuple[Adapter, list[str]]:
 
     "auto" leaves the name to `choose`.
     """
-    measured = measure(pairs, seed)
-    x, y = measured.sample()
+    given = measure(pairs)
+    if len(given) == 2:
+        x, y = given
+    else:
+        rng = np.random.default_rng(seed)
+        x, y = pairs.take(np.sort(rng.choice(pairs.n, min(pairs.n, TRIAL), replace=False)))
     kept, how = UNKNOWN, f"The map is {name!r}, as asked for."
     if name == "auto":
         choice = choose(x, y, seed=seed)
@@ -74,9 +78,9 @@ def fit(pairs: Pairs, name: str, seed: int) -> tuple[Adapter, list[str]]:
         )
     knots, scores = recalibrate(MAPS[name], x, y, seed)
     hashes = sha256(pairs.new.path), sha256(pairs.old.path)
-    about: dict[str, Any] = {"name": name, "kept": kept, "knots": knots}
-    fitted = measured.fit(MAPS[name])
-    return Adapter(fitted, measured.certificate, *hashes, **about), [how, *scores]
+    best: Any = MAPS[name](*given)
+    adapter = Adapter(best, certify(*given), *hashes, name=name, kept=kept, knots=knots)
+    return adapter, [how, *scores]
 
 
 def recalibrate(
@@ -101,15 +105,6 @@ def recalibrate(
         f"are {native[1::2].mean():.3f}; they differ by {before:.3f}, and recalibrated, which is "
         f"saved with the map, by {after:.3f} (on {len(held) // 2:,} held-out pairs)."
     ]
-
-
-def _reject_zero(pairs: Pairs, new: bool, old: bool) -> None:
-    for side, nonzero in ((pairs.new, new), (pairs.old, old)):
-        if not nonzero:
-            raise FileError(
-                f"{side.path} has nothing but zeros in the rows that are paired; expected "
-                "embeddings: compute them again"
-            )
 
 
 def progress(verb: str, total: int | None = None) -> Any:
