@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import archive
+from .archive import StrPath
 from .moments import Moments, moments_of, pairs_or_moments
 from .polar import shrunk, spectrum
 from .sums import BLOCK_BYTES, Cross, Matrix, cross_of, product_type
@@ -115,12 +115,12 @@ class Alignment:
             reject_nonfinite(z, "Z")
         return out[0] if single else out
 
-    def save(self, path: str | os.PathLike[str], **about: Any) -> None:
+    def save(self, path: StrPath, **about: Any) -> None:
         """Write the map, and what is known `about` it as further entries, to an npz file."""
         archive.write(path, format=FORMAT, **about, **vars(self))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Alignment:
+    def load(cls, path: StrPath) -> Alignment:
         """Read what `save` wrote; OSError if there is no file, ValueError if it is damaged."""
         with archive.reading(path, "an alignment", "write it again with Alignment.save") as fields:
             return cls.from_fields(fields)
@@ -232,10 +232,10 @@ def align(
         return _fit(moments_of(x, y), bool(center), bool(scale), float(whiten), *prior)
     dtype = product_type(x, y)
     cross = cross_of(x, y, dtype)
-    fitted = _finish(cross, *shrunk(cross.xy, *prior), scale=bool(scale))
+    fitted = _finish(cross, *shrunk(cross.xy, *prior), bool(scale), None)
     if dtype is np.float32 and fitted.error < 0.05 * cross.energy:
         cross = cross_of(x, y)
-        fitted = _finish(cross, *shrunk(cross.xy, *prior), scale=bool(scale))
+        fitted = _finish(cross, *shrunk(cross.xy, *prior), bool(scale), None)
     return replace(fitted, toward=prior[1])
 
 
@@ -281,7 +281,7 @@ def _fit(
     else:
         W, agreement = shrunk(cross.xy, prior, share)
     return replace(
-        _finish(cross, W, agreement, scale=scale, lengths=lengths),
+        _finish(cross, W, agreement, scale, lengths),
         source_mean=moments.source_mean * moments.source_scale * center,
         target_mean=moments.target_mean * moments.target_scale * center,
         center=center,
@@ -297,12 +297,7 @@ def _negative_power(second_moment: Matrix, power: float) -> Matrix:
 
 
 def _finish(
-    cross: Cross,
-    W: Matrix,
-    agreement: float,
-    *,
-    scale: bool,
-    lengths: tuple[float, float] | None = None,
+    cross: Cross, W: Matrix, agreement: float, scale: bool, lengths: tuple[float, float] | None
 ) -> Alignment:
     """Fit the stretch and measure the errors of a map W, given a = tr(WᵀXᵀY).
 

@@ -19,7 +19,7 @@ from .sampling import effective_dimension, excess_bound, excess_rate, risk_of
 from .sums import Cross, Matrix, cross_of, sum_cross
 from .validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite, require
 
-Generator = np.random.Generator
+Seed = int | np.random.Generator
 
 LONGEST = 1.001  # what passes for a length of 1: half precision rounds
 
@@ -48,7 +48,7 @@ def held_out_error(
     Y: ArrayLike,
     *,
     held_out: int,
-    seed: int | Generator = 0,
+    seed: Seed = 0,
     confidence: float = 0.95,
     **options: Any,
 ) -> HeldOutError:
@@ -134,7 +134,7 @@ class LearningCurve:
 
 
 def learning_curve(
-    X: ArrayLike, Y: ArrayLike, *, held_out: int, draws: int = 5, seed: int | Generator = 0
+    X: ArrayLike, Y: ArrayLike, *, held_out: int, draws: int = 5, seed: Seed = 0
 ) -> LearningCurve:
     """Measure held-out error at sizes that grow by √2, from twice the lesser dimension to all.
 
@@ -201,13 +201,7 @@ class PairsNeeded:
 
 
 def pairs_needed(
-    X: ArrayLike,
-    Y: ArrayLike,
-    excess: float,
-    *,
-    held_out: int,
-    draws: int = 5,
-    seed: int | Generator = 0,
+    X: ArrayLike, Y: ArrayLike, excess: float, *, held_out: int, draws: int = 5, seed: Seed = 0
 ) -> PairsNeeded:
     """Estimate how many pairs a map needs to come within `excess`, below 4, of the best one.
 
@@ -252,7 +246,7 @@ def _losses(alignment: Alignment, X: Embeddings, Y: Embeddings) -> tuple[Matrix,
 
 
 def _split(
-    n: int, held_out: int, least: int, rng: Generator
+    n: int, held_out: int, least: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide n rows at random into those held out and the rest, in random order."""
     require(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from os import PathLike
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,8 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import archive
+from .archive import StrPath
 from .sums import Cross, Matrix, Real, Scales, scales, second_moments, two_sum
 from .validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite, require
+
+Batch = tuple[ArrayLike, ArrayLike]
 
 FORMAT = 1  # of the file that `Moments.save` writes
 CHECKPOINT_SECONDS = 10.0  # after which `Moments.from_batches` writes its checkpoint again
@@ -64,12 +66,7 @@ class Moments:
         return moments_of(*as_pairs(X, Y))
 
     @classmethod
-    def from_batches(
-        cls,
-        pairs: Iterable[tuple[ArrayLike, ArrayLike]],
-        *,
-        checkpoint: str | PathLike[str] | None = None,
-    ) -> Moments:
+    def from_batches(cls, pairs: Iterable[Batch], *, checkpoint: StrPath | None = None) -> Moments:
         """Moments of the union of batches, each a pair (X, Y) of shapes (k, d_x) and (k, d_y).
 
         One batch is held at a time, k as it comes; those of no rows are skipped. Errors are those
@@ -127,12 +124,12 @@ class Moments:
         total: Moments = sum_over_blocks(_moments_of_block, X, Y)
         return total
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: StrPath) -> None:
         """Write the moments to an npz file, complete or not at all."""
         archive.write(path, format=FORMAT, **vars(self))
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> Moments:
+    def load(cls, path: StrPath) -> Moments:
         """Read what `save` wrote; OSError if there is no file, ValueError if it is damaged."""
         with archive.reading(path, "moments", "write them again with Moments.save") as fields:
             return _from_fields(fields)
@@ -244,7 +241,7 @@ def as_moments(X: ArrayLike | Moments, Y: ArrayLike | None) -> Moments:
     return given if isinstance(given, Moments) else moments_of(*given)
 
 
-def _moments_of_batch(batch: tuple[ArrayLike, ArrayLike], number: int) -> Moments | None:
+def _moments_of_batch(batch: Batch, number: int) -> Moments | None:
     """Moments of one batch, None if it has no rows."""
     try:
         x, y = _batch(batch)
@@ -253,7 +250,7 @@ def _moments_of_batch(batch: tuple[ArrayLike, ArrayLike], number: int) -> Moment
         raise type(error)(f"batch {number}: {error}") from error
 
 
-def _batch(batch: tuple[ArrayLike, ArrayLike]) -> tuple[Embeddings, Embeddings]:
+def _batch(batch: Batch) -> tuple[Embeddings, Embeddings]:
     try:
         X, Y = batch
     except (TypeError, ValueError):
@@ -261,9 +258,7 @@ def _batch(batch: tuple[ArrayLike, ArrayLike]) -> tuple[Embeddings, Embeddings]:
     return as_embeddings(X, SOURCE, allow_empty=True), as_embeddings(Y, TARGET, allow_empty=True)
 
 
-def _resume(
-    path: str | PathLike[str], batches: Iterator[tuple[ArrayLike, ArrayLike]]
-) -> tuple[Moments, int]:
+def _resume(path: StrPath, batches: Iterator[Batch]) -> tuple[Moments, int]:
     """Return the sum of a stopped pass and its number of batches, and skip those."""
     with archive.reading(path, "a checkpoint", "remove it to begin again") as fields:
         done = int(fields.pop("batches"))
