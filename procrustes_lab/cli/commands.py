@@ -62,16 +62,16 @@ def certify_command(old: Path, new: Path, as_json: bool, **columns: Any) -> None
     pairs = _read_pairs(old, new, **columns)
     certificate = certify(*measure(pairs))
     if as_json:
-        about = {"old": str(old), "new": str(new), "pairs": pairs.n, "by": pairs.by}
-        counts = {"only_old": pairs.only_old, "only_new": pairs.only_new}
+        said = {"old": str(old), "new": str(new), "pairs": pairs.n, "by": pairs.by}
+        said |= {"only_old": pairs.only_old, "only_new": pairs.only_new}
         values = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in vars(certificate).items()
         }
-        rest = {"cautions": _cautions(pairs), "certificate": values}
-        click.echo(json.dumps({**about, **counts, **rest}, indent=1))
+        said |= {"cautions": _cautions(pairs), "certificate": values}
+        click.echo(json.dumps(said, indent=1))
     else:
-        say("\n".join([pairs.matching, *_cautions(pairs), "", str(certificate)]))
+        say(pairs.matching, *_cautions(pairs), "", str(certificate))
 
 
 @click.command("fit")
@@ -100,8 +100,7 @@ def fit_command(
     pairs = _read_pairs(old, new, **columns)
     adapter, sentences = fit(pairs, map_name, seed)
     adapter.save(output)
-    lines = [pairs.matching, *_cautions(pairs), "", str(adapter.alignment), "", *sentences]
-    say("\n".join(lines))
+    say(pairs.matching, *_cautions(pairs), "", str(adapter.alignment), "", *sentences)
     if pairs.n < (least := min(adapter.alignment.map.shape)):
         say(
             f"Caution: {pairs.n:,} pairs show at most {pairs.n:,} of {least:,} directions; the map "
@@ -133,7 +132,6 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
             f"{source} is the file of old vectors that {adapter} was fitted to; expected new "
             "vectors: these are in the old space already"
         )
-    dropped = output.suffix.lower() == ".npy"
     _, wanted = wanted_of(**columns)
     n = with_ids = 0
 
@@ -147,7 +145,8 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
 
     with progress("moving") as bar:
         outputs.write(output, moved())
-    note = f"; without their ids, which {output.suffix} cannot hold" if dropped and with_ids else ""
+    dropped = with_ids and output.suffix.lower() == ".npy"
+    note = f"; without their ids, which {output.suffix} cannot hold" if dropped else ""
     say(f"Wrote {n:,} vectors of {fitted.alignment.map.shape[1]} dimensions to {output}{note}.")
 
 
@@ -213,7 +212,7 @@ def report_command(
     if as_json:
         click.echo(json.dumps({**report.facts, "page": str(output)}, indent=1))
     else:
-        say(f"{report.title}\nWrote {output}.")
+        say(report.title, f"Wrote {output}.")
     if report.facts["verdict"] in refused:
         click.get_current_context().exit(FAILED)
 
@@ -274,9 +273,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def say(text: str) -> None:
+def say(*texts: str) -> None:
     """Print lines, whatever names of files and ids are in them."""
-    click.echo("\n".join(map(printable, text.split("\n"))))
+    for line in "\n".join(texts).split("\n"):
+        click.echo(printable(line))
 
 
 def _cautions(pairs: Pairs) -> list[str]:

@@ -158,10 +158,9 @@ def _find(names: tuple[str, ...]) -> list[Path]:
         if path is None:
             known = f"those in {_FOLDER} are {', '.join(by_name)}" if by_name else "nor a folder"
             raise click.UsageError(f"there is no notebook {name!r}: {known}")
-        if not path.samefile(found.setdefault(path.stem, path)):
-            raise click.UsageError(
-                f"{found[path.stem]} and {path} have the same name: run one at a time"
-            )
+        other = found.setdefault(path.stem, path)
+        if not path.samefile(other):
+            raise click.UsageError(f"{other} and {path} have the same name: run one at a time")
         try:
             nbformat.validate(nbformat.read(path, as_version=4))
         except (ValueError, nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:

@@ -57,9 +57,8 @@ def read_shards(shards: list[Path], rows: int, wanted: Wanted) -> Iterator[Block
                 raise FileError(f"{shard} has no {missing[0]}, which {shards[0].name} has; add it")
             for batch in batches(names):
                 for start in range(0, len(batch), rows):
-                    block = _block(batch.slice(start, rows), *picked, shard, row)
-                    yield block
-                    row += len(block.rows)
+                    yield _block(batch.slice(start, rows), *picked, shard, row + start)
+                row += len(batch)
         except MemoryError as error:
             raise FileError(
                 f"{shard} asks for more memory than there is: it is damaged, or has too large "
@@ -100,9 +99,6 @@ def _is(kind: Any, *names: str) -> bool:
     return any(getattr(pa.types, f"is_{name}")(kind) for name in names)
 
 
-BYTES = ("binary", "large_binary", "binary_view", "fixed_size_binary")
-
-
 def _columns(schema: Any) -> dict[str, Column]:
     """Return what the columns of Arrow can be."""
 
@@ -113,7 +109,8 @@ def _columns(schema: Any) -> dict[str, Column]:
         kind = kind.value_type if _is(kind, "dictionary") else kind
         if _is(kind, "string", "large_string", "string_view"):
             return "text"
-        return "ids" if _is(kind, "integer", *BYTES) else ""
+        ids = _is(kind, "integer", "binary", "large_binary", "binary_view", "fixed_size_binary")
+        return "ids" if ids else ""
 
     return {field.name: Column(use(field.type), str(field.type)) for field in schema}
 
