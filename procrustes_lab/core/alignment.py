@@ -98,8 +98,8 @@ class Alignment:
         single = z.ndim == 1
         z = as_embeddings(z[np.newaxis] if single else z, "Z", allow_empty=True)
         d_x, d_y = self.map.shape
-        columns = f"Z has {z.shape[1]} columns; this map takes {d_x} (and gives {d_y})"
-        require(z.shape[1] == d_x, columns)
+        message = f"Z has {z.shape[1]} columns; this map takes {d_x} (and gives {d_y})"
+        require(z.shape[1] == d_x, message)
         out = np.empty((len(z), d_y))
         rows = max(1, BLOCK_BYTES // (8 * d_x))
         stretched = self.map * self.scale
@@ -220,8 +220,8 @@ def align(
     for name, flag in (("center", center), ("scale", scale)):
         if not isinstance(flag, bool | np.bool_):
             raise TypeError(f"{name} is {flag!r}; expected True or False")
-    path = f"whiten is {whiten!r}; expected a number from 0 (Procrustes) to 0.5 (CCA)"
-    require(in_range(whiten, 0.0, 0.5), path)
+    message = f"whiten is {whiten!r}; expected a number from 0 (Procrustes) to 0.5 (CCA)"
+    require(in_range(whiten, 0.0, 0.5), message)
     given = pairs_or_moments(X, Y)
     if isinstance(given, Moments):
         prior = checked_prior(toward, given.cross_scatter.shape)

@@ -271,9 +271,10 @@ def _measure(
     energy = float(np.vdot(X, X) + np.vdot(near, near)) + beyond
     error = float(np.vdot(P, P)) + beyond
     ss = S.T @ S + rest
-    spectra = [np.sqrt(np.maximum(np.linalg.eigvalsh(a), 0.0)) for a in (xx, yy, ss)]
-    least, most = spectra[2][0], spectra[2][-1]
-    singular = least**2 <= len(ss) * EPSILON * most**2
+    source, target, both = (
+        np.sqrt(np.maximum(np.linalg.eigvalsh(moment), 0.0)) for moment in (xx, yy, ss)
+    )
+    least = 0.0 if both[0] ** 2 <= len(ss) * EPSILON * both[-1] ** 2 else both[0]
     delta = float(np.sqrt(squared))
 
     # Rounding must not print a bound on the wrong side of the error; a real violation may.
@@ -282,17 +283,17 @@ def _measure(
     root = np.sqrt(max((energy - nuclear) * (energy + nuclear), 0.0))
     steep = min(np.sqrt(2 * energy * slack), energy * slack / root if root else np.inf)
     lower = _at_most(float(lens.lower(nuclear, energy)), error, slack + steep)
-    floor = _at_most(bounds.floor(delta, spectra[0][-1], spectra[1][-1]), error, slack)
+    floor = _at_most(bounds.floor(delta, source[-1], target[-1]), error, slack)
     upper = _at_least(nuclear, error, slack)
     rank_aware = _at_least(bounds.rank_aware(delta, n, d_x, d_y), upper, slack)
     theorem = _at_least(bounds.theorem(delta, d_x, d_y), rank_aware, slack)
     spectrum_aware, next_one = (
-        bounds.spectrum_aware(spectra[0], spectra[1], float(np.sqrt(squared + more)))
+        bounds.spectrum_aware(source, target, float(np.sqrt(squared + more)))
         for more in (0.0, slack * energy)
     )
     more_slack = slack + (next_one - spectrum_aware)
     spectrum_aware = min(_at_least(spectrum_aware, error, more_slack), theorem)
-    lipschitz = _at_least(bounds.lipschitz(delta, 0.0 if singular else least), error, slack)
+    lipschitz = _at_least(bounds.lipschitz(delta, least), error, slack)
 
     grams = float(np.vdot(xx, xx) + np.vdot(yy, yy))
     root_square = np.sqrt(of_square * grams)

@@ -86,10 +86,10 @@ def empirical_bernstein(
     events in place of four.
     """
     z = np.asarray(values, dtype=np.float64)
-    shape = f"values have shape {z.shape}; expected (n,) with n at least 2"
-    require(z.ndim == 1 and len(z) >= 2, shape)
-    ends = f"the range is [{low}, {high}]; expected finite numbers, low below high"
-    require(-math.inf < low < high < math.inf, ends)
+    message = f"values have shape {z.shape}; expected (n,) with n at least 2"
+    require(z.ndim == 1 and len(z) >= 2, message)
+    message = f"the range is [{low}, {high}]; expected finite numbers, low below high"
+    require(-math.inf < low < high < math.inf, message)
     require(
         low <= z.min() and z.max() <= high,
         f"values run from {z.min():.6g} to {z.max():.6g}; expected them within the range "

@@ -45,11 +45,10 @@ def deviation_bound(dimension: float, pairs: int, *, risk: float | None = None) 
     pairs, η the risk. The tail is by McDiarmid (1989), doi:10.1017/CBO9781107359949.008. ValueError
     if the dimension is negative, there is no pair, or the risk is out of range.
     """
-    finite = f"dimension is {dimension}; expected a finite number of at least 0"
-    require(0 <= dimension < math.inf, finite)
+    message = f"dimension is {dimension}; expected a finite number of at least 0"
+    require(0 <= dimension < math.inf, message)
     require(pairs >= 1, f"pairs is {pairs}; expected at least 1")
-    proper = f"risk is {risk}; expected a number between 0 and 1"
-    require(risk is None or 0 < risk < 1, proper)
+    require(risk is None or 0 < risk < 1, f"risk is {risk}; expected a number between 0 and 1")
     tail = 0.0 if risk is None else math.sqrt(-2 * math.log(risk))
     return (math.sqrt(dimension) + tail) / math.sqrt(pairs)
 

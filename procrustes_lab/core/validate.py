@@ -24,8 +24,8 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
         f"{name} has {values.ndim} dimension(s), shape {values.shape}; "
         "expected 2: one row per object, one column per coordinate",
     )
-    empty = f"{name} is empty, shape {values.shape}; expected at least (1, 1)"
-    require(allow_empty or 0 not in values.shape, empty)
+    message = f"{name} is empty, shape {values.shape}; expected at least (1, 1)"
+    require(allow_empty or 0 not in values.shape, message)
     return values
 
 

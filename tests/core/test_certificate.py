@@ -276,3 +276,12 @@ def test_no_scale_falls_between_the_safe_ranges(exponent):
     for name in [*CHAIN, "energy", "delta", "nuclear", "floor", "lipschitz", "spectrum_aware"]:
         value = getattr(scaled, name) / factor / factor
         assert value == pytest.approx(getattr(plain, name), rel=1e-9)
+
+
+def test_a_side_that_is_next_to_nothing_stands_at_the_corner_of_the_lens():
+    rng = np.random.default_rng(0)
+    for d in range(2, 30):
+        c = pl.certify(rng.standard_normal((100, d)), 1e-200 * rng.standard_normal((100, d)))
+        assert c.lens_point == (pytest.approx(1), pytest.approx(1))
+        assert max(c.lens_point) <= 1
+        assert "<svg" in c._repr_html_()
