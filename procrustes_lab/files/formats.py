@@ -173,7 +173,9 @@ def _npz(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
         if id_name is not None:
             with archive.open(f"{id_name}.npy") as stream:
                 ids = np.lib.format.read_array(stream, allow_pickle=False)
-            if ids.dtype.kind in "USV":
+            if ids.dtype.kind == "U":
+                ids = ids.astype(TEXT)
+            elif ids.dtype.kind in "SV":
                 ids = as_text(ids.tolist(), uuids=ids.dtype.kind == "V")
         with archive.open(f"{vectors}.npy") as stream:
             (n, d), fortran, dtype = _header(stream)
