@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from procrustes_lab.core.alignment import Alignment, align, checked_prior
 from procrustes_lab.core.moments import Moments
+from procrustes_lab.core.polar import polar
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_pairs
 
@@ -53,10 +54,16 @@ def shrink(
     errors = dict.fromkeys(strengths, 0.0 if len(parts) > 1 else np.nan)
     for i, held_out in enumerate(rows if len(parts) > 1 else []):
         others = [*parts[:i], *parts[i + 1 :]]
-        fitted = sum(others[1:], others[0])
+        fitted, source, target = sum(others[1:], others[0]), x[held_out], y[held_out]
+        if center:
+            source = source - fitted.source_mean * fitted.source_scale
+            target = target - fitted.target_mean * fitted.target_scale
+            fitted = fitted.centred()
+        cross = fitted.cross().xy  # divided by the scales, which no map depends on
+        largest = np.linalg.norm(cross, 2)  # once, and not for every share
         for share in strengths:
-            moved = align(fitted, center=center, toward=(W0, share)).apply(x[held_out])
-            errors[share] += float(np.sum((moved - y[held_out]) ** 2)) / len(x)
+            W, _ = polar(cross + share * largest * W0)
+            errors[share] += float(np.sum((source @ W - target) ** 2)) / len(x)
     best = min(strengths, key=lambda share: errors[share])  # of what is not known the first
     return Shrunk(align(whole, center=center, toward=(toward, best)), best, errors)
 
