@@ -10,7 +10,7 @@ help:
 	@echo "make run      execute every notebook and check its claims: build/index.html"
 	@echo "make report   show the compatibility report on an example: build/report.html"
 	@echo "make check    format, lint, types, rooms, and the tests but those of notebooks, the site, and long ones"
-	@echo "make test     run the tests, and the notebooks against their committed outputs"
+	@echo "make test     format, lint, types, all tests, and the notebooks against their committed outputs"
 	@echo "make lab      open the notebooks in JupyterLab"
 	@echo "make docs     build the site from the committed outputs: build/docs/index.html"
 	@echo "make refresh  execute the notebooks in place and rewrite figures/"
@@ -41,15 +41,9 @@ check test refresh: export OPENBLAS_CORETYPE = Haswell
 TESTS = $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=ci -p no:nbval
 
 check: .venv/.test
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
 	@$(TESTS) --ignore=tests/test_notebooks.py --ignore=tests/docs -m "not long"
 
 test: .venv/.test
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
 	@$(TESTS)
 
 clean:

@@ -29,7 +29,7 @@ def search():
 
 def test_no_bound_breaks_in_seconds(search, tmp_path):
     output = tmp_path / "result.json"
-    command = ["--seconds", "4", "--instances", "12000", "--output", str(output)]
+    command = ["--seconds", "8", "--instances", "12000", "--output", str(output)]
     assert search.main(command) == 0
     result = json.loads(output.read_text())
     assert result["random_pairs"] > 10_000
