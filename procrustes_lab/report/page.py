@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _STATE = {
     **dict.fromkeys((Decision.LEAVE, Decision.OPTIONAL), "wait"),
-    **dict.fromkeys((Decision.KEEP, Decision.LATER, Decision.RESCORE), "go"),
-    **dict.fromkeys((Decision.EMBED, Decision.MIXED, Decision.UNPAIRED), "stop"),
+    **dict.fromkeys((Decision.KEEP, Decision.LATER, Decision.RE_SCORE), "go"),
+    **dict.fromkeys((Decision.RE_EMBED, Decision.MIXED, Decision.UNPAIRED), "stop"),
 }
 
 

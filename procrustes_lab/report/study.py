@@ -172,7 +172,6 @@ def study(
         overlap=float(shared[chosen].mean()),
         native=float(shared[NATIVE].mean()),
         ahead=interval(shared[chosen] - shared[NATIVE], seed),
-        map=chosen,
         search=answered.outcome if answered else None,
     )
     counted = {"choosing": chooses, "held out": held, "spared": spared, "among": among}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -16,83 +16,76 @@ Interval = tuple[float, float]
 KEPT = 0.95
 """Share of what the new model can do from which an alignment counts as all of it.
 
-A twentieth is about what seven hundred queries cannot tell from nothing. Among four networks on
-SciFact, on which these thresholds were argued (12 upgrades, 693 queries), the 95 % interval of
-nDCG@10 reaches a fortieth to a twentieth of the score to either side."""
-
-HALF = 0.5
-"""Share of unseen objects that have to find their own old vector, without queries."""
+Seven hundred queries hardly tell a twentieth from nothing: among four networks on SciFact (12
+upgrades, 693 queries) 95 % intervals of nDCG@10 reach a fortieth to a twentieth to either side."""
 
 RISK = 0.1
-"""Share of the old system's score that the lower end of an interval may be below it.
+"""Share of the old system's score by which the lower end of an interval may be below it.
 
-An interval that reaches lower comes from too few queries, or objects, to decide by: in those
-upgrades all intervals are narrower by half."""
+On SciFact all intervals are narrower by half: one that reaches lower comes from too few queries."""
 
-FEWEST = 20
-"""Queries from which measured search decides: a bootstrap interval of fewer is much too short."""
+HALF = 0.5  # share of unseen objects that have to find their own old vector, without queries
+FEWEST = 20  # queries from which search decides: a bootstrap interval of fewer is much too short
+CHANCE = 0.01  # p of the permutation test up to which a pairing says something (notebook 07)
 
-CHANCE = 0.01
-"""The p-value of the permutation test up to which a pairing says something (notebook 07)."""
+_ALIGN = "Fit the map once (procrustes-lab fit), send every new query through it, and"
 
 
 class Decision(StrEnum):
-    """What to do, the least work first."""
+    """What to do, the least work first; and the advice to whoever runs the system."""
 
-    LEAVE = "Leave things alone"
-    OPTIONAL = "Aligning is optional"
-    KEEP = "Align and keep the index"
-    LATER = "Align now, re-embed later"
-    RESCORE = "Search as before, re-score with the new model"
-    EMBED = "Re-embed"
-    MIXED = "Two models share a file"
-    UNPAIRED = "These rows are not paired"
+    advice: str
 
-    @property
-    def advice(self) -> str:
-        """What that means for whoever runs the system."""
-        return _ADVICE[self]
+    def __new__(cls, title: str, advice: str) -> Self:
+        """Make a string of the title."""
+        decision = str.__new__(cls, title)
+        decision._value_, decision.advice = title, advice
+        return decision
+
+    LEAVE = (
+        "Leave things alone",
+        "Stay with the old model and its index, as long as there is an old model.",
+    )
+    OPTIONAL = (
+        "Aligning is optional",
+        "Align if the old model has to go: searches stay as good as they are. It is no reason to "
+        "act by itself; what there is to be gained comes with an index of the new model.",
+    )
+    KEEP = (
+        "Align and keep the index",
+        f"{_ALIGN} go on searching the old index. No document has to be embedded again.",
+    )
+    LATER = (
+        "Align now, re-embed later",
+        f"{_ALIGN} search the old index today; embed the documents with the new model when there "
+        "is time.",
+    )
+    RE_SCORE = (
+        "Search as before, re-score with the new model",
+        "Let old queries search the old index, and order its first answers by the new model: its "
+        "vectors of those documents, made when first asked for and kept. No map is needed; the old "
+        "model still is, for the queries.",
+    )
+    RE_EMBED = (
+        "Re-embed",
+        "Embed all documents with the new model before its queries go into service. Until then, "
+        "stay with the old model and its index.",
+    )
+    MIXED = (
+        "Two models share a file",
+        "Embed the rows that the diagnosis names with the model of the rest, or leave them out, "
+        "and ask again.",
+    )
+    UNPAIRED = (
+        "These rows are not paired",
+        "Give both files the same ids for the same objects, or bring them into the same order, "
+        "and ask again.",
+    )
 
     @property
     def code(self) -> str:
         """One word for programs: ``procrustes-lab report --fail-on re-embed,unpaired``."""
-        words = ("leave", "optional", "keep", "later", "re-score", "re-embed", "mixed", "unpaired")
-        return words[list(Decision).index(self)]
-
-
-_ALIGN = "Fit the map once (procrustes-lab fit), send every new query through it, and"
-
-_ADVICE = {
-    Decision.LEAVE: "Stay with the old model and its index, as long as there is an old model.",
-    Decision.OPTIONAL: (
-        "Align if the old model has to go: searches stay as good as they are. It is no reason to "
-        "act by itself; what there is to be gained comes with an index of the new model."
-    ),
-    Decision.KEEP: (
-        f"{_ALIGN} go on searching the old index. No document has to be embedded again."
-    ),
-    Decision.LATER: (
-        f"{_ALIGN} search the old index today; embed the documents with the new model when there "
-        "is time."
-    ),
-    Decision.RESCORE: (
-        "Let old queries search the old index, and order its first answers by the new model: its "
-        "vectors of those documents, made when first asked for and kept. No map is needed; the old "
-        "model still is, for the queries."
-    ),
-    Decision.EMBED: (
-        "Embed all documents with the new model before its queries go into service. Until then, "
-        "stay with the old model and its index."
-    ),
-    Decision.MIXED: (
-        "Embed the rows that the diagnosis names with the model of the rest, or leave them out, "
-        "and ask again."
-    ),
-    Decision.UNPAIRED: (
-        "Give both files the same ids for the same objects, or bring them into the same order, "
-        "and ask again."
-    ),
-}
+        return self.name.lower().replace("_", "-")
 
 
 class Verdict(NamedTuple):
@@ -124,12 +117,6 @@ class Search:
     judged: bool  # by people; if not, the new model said what is relevant
     queries: int
     rescored: tuple[Rescored, ...] = ()  # what needs no map
-
-    @property
-    def rescoring(self) -> Rescored | None:
-        """The best re-scoring that is shown to be better than the old system."""
-        better = [one for one in self.rescored if one.gain[0] > 0]
-        return max(better, key=lambda one: one.score, default=None)
 
     @property
     def kept(self) -> float:
@@ -164,7 +151,6 @@ class Evidence:
     overlap: float  # share of the new model's ten neighbours that they find in the old index
     native: float  # the same share for the old model by itself, without any map
     ahead: Interval  # of overlap − native, 95 %
-    map: str  # that all this is about, chosen on other pairs
     search: Search | None = None
 
 
@@ -174,119 +160,115 @@ def decide(evidence: Evidence) -> Verdict:
     Whether the rows belong together comes first: nothing else means anything before that. Then
     measured search decides, where there are queries; else what is kept of the neighbourhoods.
     """
-    if reason := _unpaired(evidence):
-        return Verdict(Decision.UNPAIRED, reason, "pairing tests")
-    if evidence.mixed:
-        return Verdict(Decision.MIXED, evidence.mixed, "a map for each kind of rows")
-    if evidence.p > CHANCE:
-        what = (
-            f"the {evidence.featureless} vectors cannot be told from noise"
-            if evidence.featureless
-            else "the rows were joined by identifier, so the models have nothing in common"
+    e, at_random = evidence, evidence.p > CHANCE
+    as_well = f"Rows paired at random align as well as these (p = {e.p:.2f})"
+    decision = Decision.UNPAIRED
+    if e.shifted:
+        reason = e.shifted
+    elif at_random and e.same_vectors:
+        reason = (
+            f"{as_well}, yet both files hold the same vectors up to a turn: one of them is in "
+            "another order."
         )
-        reason = f"{_as_well(evidence)}, and {what}: there is nothing that a map could carry over."
-        return Verdict(Decision.EMBED, reason, "pairing tests")
-    if evidence.search is None or evidence.search.queries < FEWEST:
-        return _by_neighbours(evidence)
-    return _by_search(evidence.search)
-
-
-def _as_well(evidence: Evidence) -> str:
-    return f"Rows paired at random align as well as these (p = {evidence.p:.2f})"
-
-
-def _unpaired(evidence: Evidence) -> str:
-    """Return why the rows do not belong together; nothing if they may."""
-    if evidence.shifted:
-        return evidence.shifted
-    if evidence.p > CHANCE:
-        if evidence.same_vectors:
-            return (
-                f"{_as_well(evidence)}, yet both files hold the same vectors up to a turn: one of "
-                "them is in another order."
-            )
-        if evidence.by_id or evidence.featureless:
-            return ""
-        return (
-            f"{_as_well(evidence)}: row by row, one file says nothing about the other, so one of "
-            "them is in another order or of other objects."
+    elif at_random and not (e.by_id or e.featureless):
+        reason = (
+            f"{as_well}: row by row, one file says nothing about the other, so one of them is in "
+            "another order or of other objects."
         )
     # A strong pair of which a part was shuffled, or a weak pair whose right rows look random?
-    right = 1 - evidence.mispaired
-    if evidence.mispaired > HALF and evidence.found > HALF * right:
-        return (
-            f"About {evidence.mispaired:.0%} of the rows have a partner that is no nearer than a "
-            "random row, while most of the others find theirs at once: the files agree on a part "
-            "of their rows only."
+    elif not at_random and e.mispaired > HALF and e.found > HALF * (1 - e.mispaired):
+        reason = (
+            f"About {e.mispaired:.0%} of the rows have a partner that is no nearer than a random "
+            "row, while most of the others find theirs at once: the files agree on a part of their "
+            "rows only."
         )
-    return ""
+    elif e.mixed:
+        return Verdict(Decision.MIXED, e.mixed, "a map for each kind of rows")
+    elif at_random:
+        decision = Decision.RE_EMBED
+        what = "the rows were joined by identifier, so the models have nothing in common"
+        if e.featureless:
+            what = f"the {e.featureless} vectors cannot be told from noise"
+        reason = f"{as_well}, and {what}: there is nothing that a map could carry over."
+    elif e.search and e.search.queries >= FEWEST:
+        return _by_search(e.search)
+    else:
+        return _by_neighbours(e)
+    return Verdict(decision, reason, "pairing tests")
 
 
 def _by_search(search: Search) -> Verdict:
-    low, high = search.gain
+    old, aligned, (low, high) = search.old, search.aligned, search.gain
     basis = f"measured search, {search.queries:,} queries"
     if not search.judged:
         basis = (
             f"search as the new model judges it, {search.queries:,} queries: whether it is the "
             "better one, only judgements by people can tell"
         )
-    change = f"{search.aligned - search.old:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
-    over = f"new queries over the old index score {search.aligned:.3f} where old ones score"
-    scores = f"After aligning, {over} {search.old:.3f} ({change})"
-    again = ""
-    if rescoring := search.rescoring:
+    change = f"{aligned - old:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
+    scores = (
+        f"After aligning, new queries over the old index score {aligned:.3f} where old ones score "
+        f"{old:.3f}"
+    )
+    new, again = f"{search.new:.3f}", ""
+    better = [one for one in search.rescored if one.gain[0] > 0]
+    if best := max(better, key=lambda one: one.score, default=None):
         again = (
-            f"Re-scoring the first {rescoring.k} answers of the old index by the new model's "
-            f"vectors gives {rescoring.score:.3f}, without any map."
+            f"Re-scoring the first {best.k} answers of the old index by the new model's vectors "
+            f"gives {best.score:.3f}, without any map."
         )
-    if high < 0 or low < -RISK * search.old:
+    if high < 0 or low < -RISK * old:
+        changed = f"{scores} ({change})"
         if high >= 0:
-            scores = f"After aligning, the change may be a loss of more than a tenth ({change})"
-        if rescoring:
-            return Verdict(Decision.RESCORE, f"{again} {scores}.", basis)
-        if search.promise[0] > 0:
-            reason = f"{scores}, and only the new model's own index gives its {search.new:.3f}."
-            return Verdict(Decision.EMBED, reason, basis)
+            changed = f"After aligning, the change may be a loss of more than a tenth ({change})"
+        if best:
+            decision, reason = Decision.RE_SCORE, f"{again} {changed}."
+        elif search.promise[0] > 0:
+            decision = Decision.RE_EMBED
+            reason = f"{changed}, and only the new model's own index gives its {new}."
+        else:
+            decision = Decision.LEAVE
+            reason = (
+                f"{changed}, and with an index of its own the new model is not shown to be better "
+                f"either ({new})."
+            )
+    elif search.kept >= KEPT:
+        decision = Decision.KEEP
+        reason = f"{scores}, and to embed everything again would give {new}: next to nothing more."
+    elif low <= 0:
+        decision = Decision.RE_SCORE if best else Decision.OPTIONAL
         reason = (
-            f"{scores}, and with an index of its own the new model is not shown to be better "
-            f"either ({search.new:.3f})."
-        )
-        return Verdict(Decision.LEAVE, reason, basis)
-    if search.kept >= KEPT:
-        reason = (
-            f"After aligning, {over} {search.old:.3f}, and to embed everything again would give "
-            f"{search.new:.3f}: next to nothing more."
-        )
-        return Verdict(Decision.KEEP, reason, basis)
-    full = f"embedding everything again gives {search.new:.3f}."
-    if low <= 0:
-        reason = f"{scores}, which is no call to act: aligning is optional, and {full}"
-        decision = Decision.RESCORE if rescoring else Decision.OPTIONAL
-        return Verdict(decision, f"{again} {reason}".strip(), basis)
-    more = f" {again}" if rescoring and rescoring.score > search.aligned else ""
-    return Verdict(Decision.LATER, f"{scores}, better already; {full}{more}", basis)
+            f"{again} {scores} ({change}), which is no call to act: aligning is optional, and "
+            f"embedding everything again gives {new}."
+        ).lstrip()
+    else:
+        decision = Decision.LATER
+        reason = f"{scores} ({change}), better already; embedding everything again gives {new}."
+        if best and best.score > aligned:
+            reason += f" {again}"
+    return Verdict(decision, reason, basis)
 
 
 def _by_neighbours(evidence: Evidence) -> Verdict:
-    queries = "no queries" if evidence.search is None else f"fewer than {FEWEST} queries"
-    basis = f"neighbours of documents, with {queries}: weaker evidence"
-    numbers = (
-        f"After aligning, {evidence.found:.0%} of unseen new vectors find their own old vector "
-        f"first, and the old index returns {evidence.overlap:.0%} of the neighbours the new model "
-        f"sees; the old model by itself, {evidence.native:.0%}"
-    )
-    decision, so = Decision.EMBED, "More is lost than kept."
-    if min(evidence.found, evidence.overlap) >= KEPT:
+    e = evidence
+    decision, so = Decision.RE_EMBED, "More is lost than kept."
+    if min(e.found, e.overlap) >= KEPT:
         decision, so = Decision.KEEP, "Nearly all of it is kept."
-    elif evidence.needed:
+    elif e.needed:
         so = (
-            f"But {evidence.pairs:,} pairs are too few to learn a map or to judge one: bring "
-            f"{evidence.needed:,}, or embed again."
+            f"But {e.pairs:,} pairs are too few to learn a map or to judge one: bring "
+            f"{e.needed:,}, or embed again."
         )
-    elif evidence.found >= HALF and evidence.ahead[0] >= -RISK * evidence.native:
+    elif e.found >= HALF and e.ahead[0] >= -RISK * e.native:
         decision = Decision.LATER
         so = (
             "Aligned queries see what the new model sees at least as well as the old model does; "
             "how much that is worth to your users only queries can tell."
         )
-    return Verdict(decision, f"{numbers}. {so}", basis)
+    reason = (
+        f"After aligning, {e.found:.0%} of unseen new vectors find their own old vector first, and "
+        f"the old index returns {e.overlap:.0%} of the neighbours the new model sees; the old "
+        f"model by itself, {e.native:.0%}. {so}"
+    )
+    queries = f"fewer than {FEWEST} queries" if e.search else "no queries"
+    return Verdict(decision, reason, f"neighbours of documents, with {queries}: weaker evidence")

@@ -280,7 +280,7 @@ def test_e5_over_an_index_of_use_need_not_be_embedded_again(asking, tmp_path):
     found = study(read(old, new), queries if asking else None, qrels if asking else "", **sizes)
     assert "cone" in found.diagnosis.kinds
     assert found.evidence.found > 0.9 or asking
-    assert found.verdict.decision == (Decision.RESCORE if asking else Decision.LATER)
+    assert found.verdict.decision == (Decision.RE_SCORE if asking else Decision.LATER)
 
 
 def test_a_sentence_names_the_files():

@@ -22,7 +22,6 @@ GOOD = Evidence(
     overlap=1.0,
     native=0.4,
     ahead=(0.58, 0.62),
-    map="turn",
 )
 
 
@@ -49,11 +48,11 @@ def searched(old, aligned, new, spread=0.02):
         (0.94, 1.0, 0.6, Decision.LATER),
         (1.0, 0.94, 0.54, Decision.LATER),
         (0.5, 0.9, 0.5, Decision.LATER),
-        (0.49, 0.9, 0.5, Decision.EMBED),
+        (0.49, 0.9, 0.5, Decision.RE_EMBED),
         (0.94, 0.36, 0.07, Decision.LATER),  # E5 over an index of USE
         (0.9, 0.37, -0.03, Decision.LATER),  # as good as the old model, within a tenth
-        (0.9, 0.30, -0.10, Decision.EMBED),
-        (0.0, 0.0, -0.4, Decision.EMBED),
+        (0.9, 0.30, -0.10, Decision.RE_EMBED),
+        (0.0, 0.0, -0.4, Decision.RE_EMBED),
     ],
 )
 def test_without_queries_two_shares_decide_and_the_evidence_is_called_weaker(
@@ -73,7 +72,7 @@ def test_without_queries_two_shares_decide_and_the_evidence_is_called_weaker(
         ((0.262, 0.309, 0.578), Decision.LATER),  # it pays
         ((0.323, 0.337, 0.578), Decision.OPTIONAL),  # even
         ((0.333, 0.334, 0.340), Decision.KEEP),  # nothing more to be had
-        ((0.323, 0.270, 0.382), Decision.EMBED),  # a loss, for a better model
+        ((0.323, 0.270, 0.382), Decision.RE_EMBED),  # a loss, for a better model
         ((0.578, 0.252, 0.323), Decision.LEAVE),  # a loss, for a worse one
         ((0.382, 0.311, 0.385), Decision.LEAVE),  # a loss, for one not shown to be better
         ((0.323, 0.295, 0.262), Decision.LEAVE),  # likewise
@@ -99,7 +98,7 @@ def test_an_even_outcome_is_no_call_to_act():
 
 @pytest.mark.parametrize(
     ("scores", "without"),
-    [((0.652, 0.419, 0.890), Decision.EMBED), ((0.323, 0.337, 0.578), Decision.OPTIONAL)],
+    [((0.652, 0.419, 0.890), Decision.RE_EMBED), ((0.323, 0.337, 0.578), Decision.OPTIONAL)],
 )
 def test_re_scoring_is_advised_where_aligning_loses_or_is_even_and_it_is_better(scores, without):
     search = searched(*scores)
@@ -109,7 +108,7 @@ def test_re_scoring_is_advised_where_aligning_loses_or_is_even_and_it_is_better(
     good = v.Rescored(200, old + 0.2, (0.17, 0.23), 1500)
     assert decision(search=replace(search, rescored=(weak,))) == without
     verdict = decide(replace(GOOD, search=replace(search, rescored=(weak, good))))
-    assert verdict.decision == Decision.RESCORE
+    assert verdict.decision == Decision.RE_SCORE
     assert (
         f"first 200 answers of the old index by the new model's vectors gives {old + 0.2:.3f}"
         in (verdict.reason)
@@ -125,13 +124,13 @@ def test_every_decision_has_a_word_of_its_own():
 
 def test_too_few_queries_to_exclude_a_loss_of_a_tenth_align_nothing():
     assert decision(search=searched(0.4, 0.41, 0.6, spread=0.02)) == Decision.OPTIONAL
-    assert decision(search=searched(0.4, 0.41, 0.6, spread=0.1)) == Decision.EMBED
+    assert decision(search=searched(0.4, 0.41, 0.6, spread=0.1)) == Decision.RE_EMBED
 
 
 def test_a_handful_of_queries_decides_nothing():
     few = replace(searched(0.1, 0.5, 0.5), queries=v.FEWEST - 1)
     verdict = decide(replace(GOOD, found=0.3, overlap=0.3, search=few))
-    assert verdict.decision == Decision.EMBED
+    assert verdict.decision == Decision.RE_EMBED
     assert "fewer than 20 queries: weaker evidence" in verdict.basis
 
 
@@ -151,8 +150,8 @@ def test_break_even_is_one_over_the_share_that_is_kept():
         ({}, Decision.UNPAIRED),
         ({"same_vectors": True, "featureless": "new"}, Decision.UNPAIRED),
         ({"same_vectors": True, "by_id": True}, Decision.UNPAIRED),
-        ({"by_id": True}, Decision.EMBED),
-        ({"featureless": "new"}, Decision.EMBED),
+        ({"by_id": True}, Decision.RE_EMBED),
+        ({"featureless": "new"}, Decision.RE_EMBED),
     ],
 )
 def test_a_pairing_that_says_nothing_comes_before_anything_else(changes, expected):
@@ -176,13 +175,13 @@ def test_two_models_in_a_file_come_before_anything_that_is_measured():
 
 def test_half_shuffled_rows_of_a_strong_pair_are_told_from_a_weak_pair():
     assert decision(mispaired=0.7, found=0.28) == Decision.UNPAIRED
-    assert decision(mispaired=0.7, found=0.01, overlap=0.1) == Decision.EMBED
+    assert decision(mispaired=0.7, found=0.01, overlap=0.1) == Decision.RE_EMBED
     assert decision(mispaired=0.05, found=0.96) == Decision.KEEP
 
 
 def test_too_few_pairs_are_named_with_how_many_it_takes():
     verdict = decide(replace(GOOD, pairs=40, needed=900, found=0.2, overlap=0.3))
-    assert verdict.decision == Decision.EMBED
+    assert verdict.decision == Decision.RE_EMBED
     assert "900" in verdict.reason
     assert decision(pairs=40, needed=900) == Decision.KEEP  # a turn that was found all the same
 
