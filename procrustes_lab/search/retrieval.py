@@ -5,14 +5,16 @@ Scores are computed for a block of queries at a time: no queries × documents ma
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import as_embeddings, reject_nonfinite
+from procrustes_lab.core.validate import Embeddings, as_embeddings, reject_nonfinite
 
 Indices = NDArray[np.int64]
+F = TypeVar("F", np.float32, np.float64)
 Rows = Indices | slice
 
 BLOCK = 2**22  # scores to hold at once: 32 MB of them
@@ -214,7 +216,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Matrix]]:
+def score_blocks(Q: NDArray[F], D: NDArray[F], block: int) -> Iterator[tuple[slice, NDArray[F]]]:
     """Yield consecutive rows of Q with their scores, shape (rows, n)."""
     step = max(1, block // len(D))
     for start in range(0, len(Q), step):
@@ -222,7 +224,7 @@ def score_blocks(Q: Matrix, D: Matrix, block: int) -> Iterator[tuple[slice, Matr
         yield rows, Q[rows] @ D.T
 
 
-def largest(scores: Matrix, k: int) -> Indices:
+def largest(scores: Embeddings, k: int) -> Indices:
     """Return the columns of each row's k largest scores, ordered by score and then by column."""
     if k == 1:
         return np.asarray(np.argmax(scores, axis=1, keepdims=True))

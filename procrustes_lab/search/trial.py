@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings
 
-from .maps import indexed
+from .maps import indexed, unit_rows
 from .retrieval import BLOCK, Indices, Rows, largest, score_blocks, search
 from .spectra import Fitted
 
 NEIGHBOURS = 10  # that are looked for
+
+Single = NDArray[np.float32]
 
 
 class Share(NamedTuple):
@@ -56,21 +58,24 @@ class Trial:
     """
 
     def __init__(self, x: Embeddings, y: Embeddings, asked: Indices) -> None:
-        self.x, self.y, self.asked = x, y, asked
+        self.x, self.y, self.asked = x, np.asarray(y, float), asked
+        self.index = _single(self.y)
         self.k = min(NEIGHBOURS, len(x) - 1)
         self.near = self._others(search(x[asked], x, self.k + 1)[0])
 
     def run(self, fitted: Fitted) -> Found:
         """Search with a fitted map."""
-        return self._search(fitted.query(self.x[self.asked]), indexed(fitted, self.y))
+        index = indexed(fitted, self.y)
+        single = self.index if index is self.y else _single(index)
+        return self._search(fitted.query(self.x[self.asked]), single)
 
     def by_target(self) -> Found:
         """Search with the target's own vectors: what an old model's queries find."""
-        return self._search(self.y[self.asked], self.y)
+        return self._search(self.y[self.asked], self.index)
 
-    def _search(self, sources: ArrayLike, index: ArrayLike) -> Found:
+    def _search(self, sources: Matrix, index: Single) -> Found:
         own, found = [], []
-        for rows, scores in score_blocks(np.asarray(sources), np.asarray(index), BLOCK):
+        for rows, scores in score_blocks(unit_rows(sources).astype(np.float32), index, BLOCK):
             score = np.take_along_axis(scores, self.asked[rows, np.newaxis], axis=1)
             own.append(1 / np.count_nonzero(scores >= score, axis=1))
             found.append(largest(scores, self.k + 1))
@@ -81,6 +86,12 @@ class Trial:
         other = found != self.asked[:, np.newaxis]
         other[other.all(axis=1), -1] = False
         return np.asarray(found[other].reshape(len(found), self.k))
+
+
+def _single(index: Matrix) -> Single:
+    """Return an index in single precision, about its mean: that moves all of a query's scores."""
+    rest = index - index.mean(axis=0)
+    return np.asarray(rest / (np.abs(rest).max() or 1.0), np.float32)
 
 
 def shared(found: Indices, wanted: Indices) -> Matrix:
