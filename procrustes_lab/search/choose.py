@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import Embeddings, as_embeddings, as_pairs, reject_nonfinite
+from procrustes_lab.core.validate import Embeddings, as_pairs, reject_nonfinite, require
 
 from .maps import DEFAULT, MAPS, Mapper, indexed
-from .retrieval import Indices, Rows, ndcg, search
+from .retrieval import Indices, Rows, finite, ndcg, search
 from .spectra import Fitted, Spectra
 from .trial import NEIGHBOURS, UNKNOWN, Found, Share, Trial, share_of, shared, with_interval
 
@@ -54,8 +54,7 @@ class Choice:
         Without, the mean of 1/rank at which held-out vectors find their own target, over that of
         the targets themselves, which is 1 where vectors are of one length.
     neighbours, neighbours_by_target : Share
-        Of the ten neighbours by the new model, how many the map finds in the target's index, and
-        how many the target's own vectors find: what there was before.
+        Of the ten neighbours by the new model, how many the map and the target's own vectors find.
     table : tuple of Row
         One row a map, by what chose, the best first.
     pairs, basis : int, str
@@ -120,12 +119,11 @@ def choose(
         Source embeddings, the new model's, and target embeddings, the index; row i of both is the
         same object.
     maps : names out of `MAPS`, or a dict of such fits, optional
-        What competes, of two that tie the first; by default `search.maps.DEFAULT`, the closed forms
-        that leave the index as it is.
+        What competes, of two that tie the first; by default closed forms that leave the index be.
     queries : (old, new), optional
         The same queries by the target's model and by the source's, shapes (q, d_y) and (q, d_x).
     judgements : sequence of dict, optional
-        With queries: for each, the grade of the relevant documents by row of Y.
+        For each query, the grade of the relevant documents by row of Y.
     seed : int, optional
         Draws what fits, what chooses and what grades.
 
@@ -139,11 +137,10 @@ def choose(
     alone asks for more whitening than queries bear, the second for the shrunk maps of regression.
     With judgements all pairs are fitted, half of the queries choose, and the score is nDCG@10.
 
-    Nothing grades that has chosen. Of pairs, at most `TRIAL` take part; a fifth of them grade,
-    another fifth choose (where fewer than `HELD_OUT` are left, each of them once, in `FOLDS`
-    parts), at most `HELD_OUT` each. The grades are those of maps fitted on fewer pairs than `best`.
-    Intervals are percentile bootstraps over what grades (Efron, 1979, doi:10.1214/aos/1176344552);
-    they do not know of other draws of the pairs.
+    Nothing grades that has chosen. Of at most `TRIAL` pairs a fifth grade and another fifth choose,
+    at most `HELD_OUT` each; where fewer are left, each chooses once, in `FOLDS` parts. The grades
+    are those of maps fitted on fewer pairs than `best`. Intervals are percentile bootstraps (Efron,
+    1979, doi:10.1214/aos/1176344552) over what grades; they do not know of other draws.
 
     Examples
     --------
@@ -239,30 +236,23 @@ def _by_labels(
         ) from None
     sides = []
     for name, side, index in (("old queries", old, y), ("new queries", new, x)):
-        vectors, expected = as_embeddings(side, name), (len(judgements), index.shape[1])
-        if vectors.shape != expected:
-            raise ValueError(
-                f"{name} have shape {vectors.shape}; expected {expected}: "
-                "one row for each query of the judgements"
-            )
-        reject_nonfinite(vectors, name)
+        vectors, expected = finite(side, name), (len(judgements), index.shape[1])
+        require(
+            vectors.shape == expected,
+            f"{name} have shape {vectors.shape}; expected {expected}: "
+            "one row for each query of the judgements",
+        )
         sides.append(vectors)
     for query, grades in enumerate(judgements):
         if wrong := [row for row in grades if not 0 <= row < len(y)]:
-            raise ValueError(
-                f"judgements of query {query} name document {wrong[0]}; "
-                f"expected rows 0 to {len(y) - 1}"
-            )
+            message = f"judgements of query {query} name document {wrong[0]}"
+            raise ValueError(f"{message}; expected rows 0 to {len(y) - 1}")
     kept = [j for j, grades in enumerate(judgements) if any(g > 0 for g in grades.values())]
-    if len(kept) < 2:
-        raise ValueError(
-            f"{len(kept)} queries have a relevant document; expected at least 2, "
-            "one to choose and one to grade"
-        )
+    message = f"{len(kept)} queries have a relevant document; expected at least 2"
+    require(len(kept) >= 2, f"{message}, one to choose and one to grade")
     order = rng.permutation(kept)
     before, after = (side[order] for side in sides)
-    answers = [judgements[j] for j in order]
-    documents, k = np.asarray(y, float), min(NEIGHBOURS, len(y))
+    answers, k = [judgements[j] for j in order], min(NEIGHBOURS, len(y))
     near, _ = search(after, x, k)
 
     def found(asked: ArrayLike, among: ArrayLike) -> Found:
@@ -270,9 +260,9 @@ def _by_labels(
         return Found(ndcg(rows, answers), shared(rows, near))
 
     def run(fitted: Fitted) -> Found:
-        return found(fitted.query(after), indexed(fitted, documents))
+        return found(fitted.query(after), indexed(fitted, y))
 
-    whole = Found(ndcg(near, answers), found(before, documents).neighbours)
+    whole = Found(ndcg(near, answers), found(before, y).neighbours)
     graded = whole.at(slice(len(order) // 2, None))
     return [(slice(None), [run])], graded, lambda found: np.asarray(found.own.mean(axis=-1))
 
@@ -282,6 +272,5 @@ def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
     known = maps if isinstance(maps, Mapping) else MAPS
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"maps holds {unknown[0]!r}; expected names out of {', '.join(MAPS)}")
-    if not names:
-        raise ValueError("maps is empty; expected at least one to choose")
+    require(bool(names), "maps is empty; expected at least one to choose")
     return {name: known[name] for name in names}

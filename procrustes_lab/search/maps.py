@@ -22,7 +22,7 @@ from .spectra import Center, Fitted, Spectra
 WHITENINGS = tuple(round(0.05 * i, 2) for i in range(1, 11))  # from nearly Procrustes to CCA
 RIDGE = 1e-3  # strength, in units of the mean eigenvalue of YᵀY
 RANK = 64  # of the low-rank affine map, of the narrower side's dimensions at the most
-CLUSTERS = 8  # maps that `Clustered` fits; each needs as many pairs as dimensions
+CLUSTERS = 8  # maps that `clustered` fits; each needs as many pairs as dimensions
 
 Linear = Callable[[Spectra], Alignment]
 
@@ -83,7 +83,7 @@ def low_rank_affine(pairs: Spectra) -> Alignment:
     """Least squares about the means among the maps of rank `RANK` at the most.
 
     Reduced-rank regression (Izenman, 1975, doi:10.1016/0047-259X(75)90042-1): the full solution,
-    projected on the strongest directions of what it predicts. Drift-Adapter (see `Residual`) trains
+    projected on the strongest directions of what it predicts. Drift-Adapter (see `residual`) trains
     such a map by gradient steps.
     """
     W = least_squares(pairs.centred).map
@@ -94,8 +94,16 @@ def low_rank_affine(pairs: Spectra) -> Alignment:
     return pairs.alignment(W @ kept @ kept.T, center="both")
 
 
-class Carried:
-    """Documents carried to the source space, of unit length; queries stay as they are.
+@dataclass(frozen=True)
+class Rival:
+    """A fit of more than a matrix: what makes queries, and, if documents change, the index."""
+
+    query: Callable[[ArrayLike], Matrix]
+    index: Callable[[ArrayLike], Matrix] | None = None
+
+
+def carried(pairs: Spectra, fit: Linear, *, keep_mean: bool = False) -> Rival:
+    """Carry documents to the source space, to unit length; queries stay as they are.
 
     They go by the way back of a linear fit: the map's transpose about the means, stretched to come
     nearest to the sources. The scores are the same but for the documents' lengths, so that their
@@ -104,103 +112,87 @@ class Carried:
     which is too much where the source is a cone: all scores rise together, and beside documents of
     the new model's own the carried win every race.
     """
+    moments, W = pairs.moments, fit(pairs).map
+    _, xy, yy = pairs.centred.moments.products()
+    spread = float(np.vdot(W, W @ yy))
+    stretch = float(np.vdot(W, xy)) / spread if spread else 0.0
+    back = W.T * (stretch * (moments.source_scale / moments.target_scale))
+    mean = moments.source_mean * moments.source_scale
+    target_mean = moments.target_mean * moments.target_scale
+    free = 1 - float(mean @ mean)
 
-    def __init__(self, pairs: Spectra, fit: Linear, *, keep_mean: bool = False) -> None:
-        moments, W = pairs.moments, fit(pairs).map
-        _, xy, yy = pairs.centred.moments.products()
-        spread = float(np.vdot(W, W @ yy))
-        stretch = float(np.vdot(W, xy)) / spread if spread else 0.0
-        self.map = W.T * (stretch * (moments.source_scale / moments.target_scale))
-        self.source_mean = moments.source_mean * moments.source_scale
-        self.target_mean = moments.target_mean * moments.target_scale
-        self.keep_mean = keep_mean
-
-    def query(self, Z: ArrayLike) -> Matrix:
-        """Leave the source's vectors as they are."""
-        return np.asarray(Z, float)
-
-    def index(self, Y: ArrayLike) -> Matrix:
-        """Carry documents, shape (n, d_y): (Y − target mean) M + source mean, to unit length."""
-        mean = self.source_mean
-        rest, free = (np.asarray(Y, float) - self.target_mean) @ self.map, 1 - float(mean @ mean)
-        if not self.keep_mean or free <= 0:
+    def index(Y: ArrayLike) -> Matrix:
+        rest = (np.asarray(Y, float) - target_mean) @ back
+        if not keep_mean or free <= 0:
             return unit_rows(rest + mean)
         directions = unit_rows(rest)
         along = directions @ mean
         lengths = np.sqrt(along**2 + free) - along  # of which the sum with the mean has length 1
         return np.asarray(mean + lengths[:, np.newaxis] * directions)
 
+    return Rival(lambda Z: np.asarray(Z, float), index)
 
-class Clustered:
-    """A turn for each cluster of the sources by k-means; the common one where it has few pairs."""
 
-    def __init__(self, pairs: Spectra) -> None:
-        from sklearn.cluster import KMeans
+def clustered(pairs: Spectra) -> Rival:
+    """Turn each k-means cluster of the sources by itself; by the common turn if of few pairs."""
+    from sklearn.cluster import KMeans
 
-        x, y = pairs.pairs()
-        common = align(pairs.moments)
-        means = KMeans(min(CLUSTERS, len(x)), n_init=1, random_state=0).fit(x)
-        self.centres, self.maps = means.cluster_centers_, []
-        for cluster in range(means.n_clusters):
-            rows = means.labels_ == cluster
-            few = np.count_nonzero(rows) < max(x.shape[1], y.shape[1])
-            self.maps.append(common if few else align(x[rows], y[rows]))
+    x, y = pairs.pairs()
+    common, maps = align(pairs.moments), []
+    means = KMeans(min(CLUSTERS, len(x)), n_init=1, random_state=0).fit(x)
+    for cluster in range(means.n_clusters):
+        rows = means.labels_ == cluster
+        few = np.count_nonzero(rows) < max(x.shape[1], y.shape[1])
+        maps.append(common if few else align(x[rows], y[rows]))
 
-    def query(self, Z: ArrayLike) -> Matrix:
-        """Carry each vector by the map of the nearest centre."""
-        z = np.asarray(Z, float)
-        nearest = np.argmin(np.vecdot(self.centres, self.centres) - 2 * z @ self.centres.T, axis=1)
-        moved = np.empty((len(z), self.maps[0].map.shape[1]))
-        for cluster, fitted in enumerate(self.maps):
+    def query(Z: ArrayLike) -> Matrix:
+        z, centres = np.asarray(Z, float), means.cluster_centers_
+        nearest = np.argmin(np.vecdot(centres, centres) - 2 * z @ centres.T, axis=1)
+        moved = np.empty((len(z), y.shape[1]))
+        for cluster, fitted in enumerate(maps):
             moved[nearest == cluster] = fitted.query(z[nearest == cluster])
         return moved
 
+    return Rival(query)
 
-class Csls:
-    """The turn, with a column more in the index: minus half of what a document gets from anyone.
+
+def csls(pairs: Spectra) -> Rival:
+    """Turn, with a column more in the index: minus half of what a document gets from anyone.
 
     Cross-domain similarity local scaling (Lample et al., 2018, arXiv:1710.04087): 2⟨z, y⟩ less the
     mean of y's ten highest scores from the fitted sources, so that hubs count for less.
     """
+    base = align(pairs.moments)
+    sources = base.query(pairs.pairs()[0])
 
-    def __init__(self, pairs: Spectra) -> None:
-        self.base = align(pairs.moments)
-        self.sources = self.base.query(pairs.pairs()[0])
-
-    def query(self, Z: ArrayLike) -> Matrix:
-        """Carry vectors and append 1."""
-        moved = self.base.query(Z)
+    def query(Z: ArrayLike) -> Matrix:
+        moved = base.query(Z)
         return np.hstack([moved, np.ones((len(moved), 1))])
 
-    def index(self, Y: ArrayLike) -> Matrix:
-        """Append to each document minus half the mean of its ten highest scores."""
+    def index(Y: ArrayLike) -> Matrix:
         y = np.asarray(Y, float)
-        _, scores = search(y, self.sources, min(10, len(self.sources)))
+        _, scores = search(y, sources, min(10, len(sources)))
         return np.hstack([y, -scores.mean(axis=1, keepdims=True) / 2])
 
+    return Rival(query, index)
 
-class Residual:
-    """The centred turn, and what a network of one hidden layer makes of the rest.
+
+def residual(pairs: Spectra) -> Rival:
+    """Turn about the means, and add what a network of one hidden layer makes of the rest.
 
     The residual adapter of Drift-Adapter (Vejendla, 2025, arXiv:2509.23471), trained by
     scikit-learn with early stopping on a tenth of the pairs.
     """
+    from sklearn.neural_network import MLPRegressor
 
-    def __init__(self, pairs: Spectra) -> None:
-        from sklearn.neural_network import MLPRegressor
-
-        x, y = pairs.pairs()
-        self.base = align(pairs.moments, center=True)
-        rest = y - self.base.apply(x)
-        self.unit = float(rest.std()) or 1.0
-        self.network = MLPRegressor(
-            hidden_layer_sizes=(256,), early_stopping=len(x) >= 100, random_state=0, max_iter=100
-        ).fit(x, rest / self.unit)
-
-    def query(self, Z: ArrayLike) -> Matrix:
-        """Carry vectors by both."""
-        z = np.asarray(Z, float)
-        return np.asarray(self.base.query(z) + self.unit * self.network.predict(z))
+    x, y = pairs.pairs()
+    base = align(pairs.moments, center=True)
+    rest = y - base.apply(x)
+    unit = float(rest.std()) or 1.0
+    network = MLPRegressor(
+        hidden_layer_sizes=(256,), early_stopping=len(x) >= 100, random_state=0, max_iter=100
+    ).fit(x, rest / unit)
+    return Rival(lambda Z: base.query(Z) + unit * network.predict(np.asarray(Z, float)))
 
 
 def indexed(fitted: Fitted, Y: ArrayLike) -> Matrix:
@@ -224,16 +216,16 @@ _FITS: dict[str, Callable[[Spectra], Fitted]] = {
     **{f"target centred, whitened {b:g}": whitened(0.0, b, "target") for b in WHITENINGS[1::2]},
     "least squares": least_squares,
     "ridge on documents": ridge_on_documents,
-    "ridge on documents, carried": partial(Carried, fit=ridge_on_documents),
-    "ridge on documents, mean kept": partial(Carried, fit=ridge_on_documents, keep_mean=True),
+    "ridge on documents, carried": partial(carried, fit=ridge_on_documents),
+    "ridge on documents, mean kept": partial(carried, fit=ridge_on_documents, keep_mean=True),
     **{
-        f"target centred, whitened {b:g}, carried": partial(Carried, fit=whitened(0.0, b, "target"))
+        f"target centred, whitened {b:g}, carried": partial(carried, fit=whitened(0.0, b, "target"))
         for b in WHITENINGS[1::2]
     },
     "low-rank affine": low_rank_affine,
-    "one map a cluster": Clustered,
-    "CSLS": Csls,
-    "residual network": Residual,
+    "one map a cluster": clustered,
+    "CSLS": csls,
+    "residual network": residual,
 }
 
 MAPS = {name: Mapper(fit) for name, fit in _FITS.items()}  # each called with (X, Y)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import Embeddings, as_embeddings, reject_nonfinite
+from procrustes_lab.core.validate import Embeddings, as_embeddings, reject_nonfinite, require
 
 Indices = NDArray[np.int64]
 F = TypeVar("F", np.float32, np.float64)
@@ -26,10 +26,9 @@ def search(
     """Find the k documents that have the largest dot products with each query.
 
     Returned are rows of documents and their scores, shapes (q, k), the best first, and of equal
-    scores the lower row. `block` is how many scores to hold at once, at least one query's.
-
-    TypeError or ValueError is raised if queries, shape (q, d), and documents, shape (n, d), are not
-    matrices of finite real numbers, equally wide, or k is not from 1 to n.
+    scores the lower row. `block` is how many scores to hold at once, at least one query's. Queries,
+    shape (q, d), and documents, shape (n, d), are finite real numbers, and k is from 1 to n, or
+    TypeError or ValueError is raised.
     """
     Q, D = _as_sides(queries, documents, k)
     indices, scores = np.empty((len(Q), k), dtype=np.int64), np.empty((len(Q), k))
@@ -45,21 +44,19 @@ def ranks(
     """Return the rank of each query's one relevant document among all, shape (q,).
 
     That is how many documents score at least as high, itself included: ties count against the
-    query, so that a zero query ranks last and not first. `relevant`, shape (q,), holds its row of
-    `documents`, or ValueError is raised; the rest is as in `search`.
+    query. `relevant`, shape (q,), holds its row of `documents`, or ValueError is raised; the rest
+    is as in `search`.
     """
     Q, D = _as_sides(queries, documents)
     answers = np.asarray(relevant)
-    if answers.dtype.kind not in "iu" or answers.shape != (len(Q),):
-        raise ValueError(
-            f"relevant holds {answers.dtype} values, shape {answers.shape}; "
-            f"expected integers, shape ({len(Q)},): one document row for each query"
-        )
-    if not 0 <= answers.min() <= answers.max() < len(D):
-        raise ValueError(
-            f"relevant runs from {answers.min()} to {answers.max()}; "
-            f"expected rows of documents, 0 to {len(D) - 1}"
-        )
+    require(
+        answers.dtype.kind in "iu" and answers.shape == (len(Q),),
+        f"relevant holds {answers.dtype} values, shape {answers.shape}; "
+        f"expected integers, shape ({len(Q)},): one document row for each query",
+    )
+    least, most = answers.min(), answers.max()
+    expected = f"expected rows of documents, 0 to {len(D) - 1}"
+    require(least >= 0 and most < len(D), f"relevant runs from {least} to {most}; {expected}")
     result = np.empty(len(Q), dtype=np.int64)
     for rows, found in score_blocks(Q, D, block):
         own = np.take_along_axis(found, answers[rows, np.newaxis], axis=1)
@@ -71,10 +68,9 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     """Return how far each query can move, in any direction, and keep its top k as a set.
 
     A query at z keeps the set as long as ⟨z, y_a − y_b⟩ > 0 for every a inside and every b
-    outside: an intersection of half-spaces. The margin of q is its distance from the nearest of
-    their walls, min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer
-    one through that wall does (for linear classifiers: Moosavi-Dezfooli, Fawzi and Frossard, 2016,
-    "DeepFool", arXiv:1511.04599, section 3.1).
+    outside. The margin of q is its distance from the nearest of these walls,
+    min ⟨q, y_a − y_b⟩ / ‖y_a − y_b‖: no shorter move changes the set, and a longer one through that
+    wall does (Moosavi-Dezfooli, Fawzi and Frossard, 2016, arXiv:1511.04599, section 3.1).
 
     The result, shape (q,), is 0 where the k-th place is tied, infinity where k is n, and rounded
     down, so that near duplicates certify nothing by accident. The rest is as in `search`; it takes
@@ -114,11 +110,10 @@ def certified_top(
 ) -> NDArray[np.bool_]:
     """Tell which queries provably keep their top k documents, as a set, when they are moved.
 
-    Those that lie nearer to the ray through their moved self than their margin: the ray and not the
-    point, because the length of a query ranks nothing. Of others the set may survive all the same.
-
-    `moved` holds another model's queries, aligned, in the shape and order of the native ones; the
-    rest is as in `search`. The mean of the result, shape (q,), is the certified share.
+    Those that lie nearer to the ray through their moved self than their margin: the length of a
+    query ranks nothing. Of others the set may survive all the same. `moved` holds another model's
+    queries, aligned, in the shape and order of the native ones; the rest is as in `search`. The
+    mean of the result, shape (q,), is the certified share.
     """
     return margins(queries, documents, k, block=block) > distances_from_rays(queries, moved)
 
@@ -126,16 +121,16 @@ def certified_top(
 def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
     """Return how far each query lies from the nearest non-negative multiple of its moved self.
 
-    Never more than ‖moved − query‖: it is the query's length times the sine of the angle between
-    the two, or its whole length from a right angle on. The result has shape (q,); TypeError or
-    ValueError is raised if both are not matrices of finite numbers of one shape.
+    It is the query's length times the sine of the angle between the two, or its whole length from a
+    right angle on. The result has shape (q,); TypeError or ValueError is raised if both are not
+    matrices of finite numbers of one shape.
     """
-    Q, Z = _finite(queries, "queries"), _finite(moved, "moved")
-    if Z.shape != Q.shape:
-        raise ValueError(
-            f"moved has shape {Z.shape}, queries have shape {Q.shape}; "
-            "expected the same: row i of each is one query, in the space of the documents"
-        )
+    Q, Z = finite(queries, "queries"), finite(moved, "moved")
+    require(
+        Z.shape == Q.shape,
+        f"moved has shape {Z.shape}, queries have shape {Q.shape}; "
+        "expected the same: row i of each is one query, in the space of the documents",
+    )
     energies = np.vecdot(Z, Z)
     factors = np.maximum(np.vecdot(Z, Q), 0.0) / np.where(energies > 0, energies, 1.0)
     return np.asarray(np.linalg.norm(Q - factors[:, np.newaxis] * Z, axis=1))
@@ -144,11 +139,10 @@ def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
 def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.95) -> float:
     """Bound from below the share of queries that keep their top k, before they are moved.
 
-    A set is lost only if the distance moved reaches the margin, so that for every radius the share
-    kept is at least P(margin > radius) − P(distance > radius). The best radius is sought on samples
-    of the `margins` of independent queries of the old system, and of `distances_from_rays` of
-    these or others like them. A `band` for each, which holds for all radii at once, pays for that:
-    the bound has the given confidence. It is 0 where nothing is promised.
+    The share is at least P(margin > radius) − P(distance > radius) for every radius. The best is
+    sought on samples of the `margins` of independent queries of the old system, and of
+    `distances_from_rays` of these or others like them. A `band` for each, which holds for all radii
+    at once, pays for that: the bound has the given confidence. It is 0 where nothing is promised.
     """
     m, r = np.sort(np.asarray(margins, float)), np.sort(np.asarray(distances, float))
     kept = 1 - np.searchsorted(m, r, side="right") / len(m)
@@ -160,11 +154,11 @@ def forecast(margins: ArrayLike, distances: ArrayLike, *, confidence: float = 0.
 def band(n: int, risk: float) -> float:
     """How far the share of n draws below any value can be above its chance: √(ln(1/risk)/2n).
 
-    At every value at once, but for a chance of `risk`, at most 1/2 (Massart 1990, The tight
-    constant in the Dvoretzky–Kiefer–Wolfowitz inequality, doi:10.1214/aop/1176990746).
+    At every value at once, but for a chance of `risk`, more than 0 to 1/2: the inequality of
+    Dvoretzky, Kiefer and Wolfowitz (Massart, 1990, doi:10.1214/aop/1176990746).
     """
-    if not (n >= 1 and 0 < risk <= 0.5):
-        raise ValueError(f"n is {n}, risk is {risk}; expected at least 1, and more than 0 to 0.5")
+    message = f"n is {n}, risk is {risk}; expected at least 1, and more than 0 to 0.5"
+    require(n >= 1 and 0 < risk <= 0.5, message)
     return float(np.sqrt(np.log(1 / risk) / (2 * n)))
 
 
@@ -173,7 +167,7 @@ def recall_at(ranks: ArrayLike, k: int) -> float:
 
     See Manning, Raghavan and Schütze, *Introduction to Information Retrieval*, 2008, §8.4.
     """
-    return float(np.mean(_as_ranks(ranks) <= _as_cutoff(k)))
+    return float(np.mean(_gains(ranks, k) > 0))
 
 
 def ndcg_at(ranks: ArrayLike, k: int) -> float:
@@ -182,8 +176,7 @@ def ndcg_at(ranks: ArrayLike, k: int) -> float:
     That is the normalised discounted cumulative gain of Järvelin and Kekäläinen (2002,
     doi:10.1145/582415.582418), whose ideal is 1 when one document is relevant.
     """
-    r = _as_ranks(ranks)
-    return float(np.mean(np.where(r <= _as_cutoff(k), 1 / np.log2(1 + r), 0)))
+    return float(np.mean(_gains(ranks, k)))
 
 
 def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10) -> Matrix:
@@ -192,7 +185,7 @@ def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10)
     Found are rows of documents, best first, shape (q, k) or wider; judgements, for each query,
     grades by row: 0 and below is irrelevant. A query that nothing answers has 0.
     """
-    discounts = 1 / np.log2(np.arange(2, _as_cutoff(k) + 2))
+    discounts = _gains(np.arange(1, k + 1), k)
     gains = np.zeros(len(judgements))
     for query, (rows, grades) in enumerate(zip(np.asarray(found), judgements, strict=True)):
         gained = [max(grades.get(int(row), 0), 0) for row in rows[:k]]
@@ -239,33 +232,29 @@ def largest(scores: Embeddings, k: int) -> Indices:
 
 
 def _as_sides(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> tuple[Matrix, Matrix]:
-    Q, D = _finite(queries, "queries"), _finite(documents, "documents")
-    if Q.shape[1] != D.shape[1]:
-        raise ValueError(
-            f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}; "
-            "expected the same space: align the queries first"
-        )
-    if not 1 <= k <= len(D):
-        raise ValueError(f"k is {k}; expected 1 to {len(D)}, the number of documents")
+    Q, D = finite(queries, "queries"), finite(documents, "documents")
+    require(
+        Q.shape[1] == D.shape[1],
+        f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}; "
+        "expected the same space: align the queries first",
+    )
+    require(1 <= k <= len(D), f"k is {k}; expected 1 to {len(D)}, the number of documents")
     return Q, D
 
 
-def _finite(array: ArrayLike, name: str) -> Matrix:
+def finite(array: ArrayLike, name: str) -> Matrix:
+    """Return finite vectors, shape (n, d), in double precision; another raises as `search` does."""
     vectors = as_embeddings(array, name)
     reject_nonfinite(vectors, name)
     return vectors.astype(np.float64, copy=False)
 
 
-def _as_ranks(ranks: ArrayLike) -> Indices:
+def _gains(ranks: ArrayLike, k: int) -> Matrix:
+    """Return 1/log₂(1 + rank), and 0 for ranks beyond k."""
+    require(operator.index(k) >= 1, f"k is {k}; expected at least 1")
     r = np.asarray(ranks)
-    if r.dtype.kind not in "iu" or r.ndim != 1 or len(r) == 0 or r.min() < 1:
-        raise ValueError(
-            f"ranks hold {r.dtype} values, shape {r.shape}; expected one positive integer per query"
-        )
-    return r.astype(np.int64)
-
-
-def _as_cutoff(k: int) -> int:
-    if operator.index(k) < 1:
-        raise ValueError(f"k is {k}; expected at least 1")
-    return k
+    require(
+        r.dtype.kind in "iu" and r.ndim == 1 and len(r) > 0 and r.min() >= 1,
+        f"ranks hold {r.dtype} values, shape {r.shape}; expected one positive integer per query",
+    )
+    return np.where(r <= k, 1 / np.log2(1 + r.astype(np.int64)), 0.0)

@@ -21,7 +21,7 @@ Center = Literal["both", "target"] | None  # a fit about the means is one about 
 class Fitted(Protocol):
     """What every fit returns: something that makes queries for the target's index."""
 
-    def query(self, Z: ArrayLike) -> Matrix:
+    def query(self, Z: ArrayLike, /) -> Matrix:
         """Turn source vectors, shape (k, d_x), into queries."""
 
 
