@@ -1,7 +1,6 @@
 """Maps from a source space to a target's index: the orthogonal one, and what it competes with.
 
-Every fit in `MAPS` takes pairs (X, Y) and nothing else: no query, no judgement. What is linear is
-made of `Spectra`, so that twenty exponents of whitening cost one pass over the rows.
+All are fitted on pairs (X, Y) or their `Spectra`: twenty whitenings cost one pass over the rows.
 """
 
 from collections.abc import Callable
@@ -41,10 +40,10 @@ class Mapper:
 def whitened(source: float, target: float, center: Center = None) -> Linear:
     """W = C_x^{-a} UVᵀ C_y^{-b}, with U and V from the SVD of C_x^{-a} XᵀY C_y^{-b}.
 
-    The exponents a and b, `source` and `target`, are from 0 to 0.5. With a = b it is
-    ``align(X, Y, whiten=a)``: Procrustes at 0, CCA at ½. With a = 0 only the index's side is
-    whitened: queries, which no fit has seen, are turned and not weighed, while the target's strong
-    directions, its mean among them, count for less. For `center` see `Spectra.alignment`.
+    The exponents a and b, `source` and `target`, are from 0 to 0.5; with a = b it is
+    ``align(X, Y, whiten=a)``. With a = 0 queries, which no fit has seen, are turned and not
+    weighed, while the target's strong directions, its mean among them, count for less. For `center`
+    see `Spectra.alignment`.
     """
 
     def fit(pairs: Spectra) -> Alignment:
@@ -69,9 +68,9 @@ def least_squares(pairs: Spectra) -> Alignment:
 def ridge_on_documents(pairs: Spectra) -> Alignment:
     """Regress the source on the target about the means, and search with the adjoint.
 
-    M minimises ‖Y M − X‖² + λ‖M‖²; it would carry a document y to (y − ȳ) M + x̄, the source vector
-    to be expected, mean and all. A query z scores that by (z Mᵀ)·y + what no document changes: so
-    z Mᵀ ranks the index as it is in the same way, but not one of carried vectors of unit length.
+    M minimises ‖Y M − X‖² + λ‖M‖², and would carry a document y to (y − ȳ) M + x̄. A query z scores
+    that by (z Mᵀ)·y + what no document changes: so z Mᵀ ranks the index as it is in the same way,
+    but not one of carried vectors of unit length.
     """
     _, xy, yy = pairs.centred.moments.products()
     penalty = RIDGE * float(np.trace(yy)) / len(yy) or 1.0
@@ -83,8 +82,7 @@ def low_rank_affine(pairs: Spectra) -> Alignment:
     """Least squares about the means among the maps of rank `RANK` at the most.
 
     Reduced-rank regression (Izenman, 1975, doi:10.1016/0047-259X(75)90042-1): the full solution,
-    projected on the strongest directions of what it predicts. Drift-Adapter (see `residual`) trains
-    such a map by gradient steps.
+    projected on the strongest directions of what it predicts; Drift-Adapter trains such a map.
     """
     W = least_squares(pairs.centred).map
     xx, _, _ = pairs.centred.moments.products()
@@ -105,12 +103,11 @@ class Rival:
 def carried(pairs: Spectra, fit: Linear, *, keep_mean: bool = False) -> Rival:
     """Carry documents to the source space, to unit length; queries stay as they are.
 
-    They go by the way back of a linear fit: the map's transpose about the means, stretched to come
-    nearest to the sources. The scores are the same but for the documents' lengths, so that their
-    index ranks by the angle. With `keep_mean` the deviation from the source's mean is stretched
-    until the length is 1, unless the mean itself is that long. Otherwise the whole is stretched,
-    which is too much where the source is a cone: all scores rise together, and beside documents of
-    the new model's own the carried win every race.
+    They go by the transpose of a linear fit about the means, stretched to come nearest to the
+    sources: the scores are the same but for the documents' lengths. With `keep_mean` the deviation
+    from the source's mean is stretched until the length is 1, unless the mean itself is that long.
+    Otherwise the whole is stretched, which is too much where the source is a cone: all scores rise
+    together, and beside documents of the new model's own the carried win every race.
     """
     moments, W = pairs.moments, fit(pairs).map
     _, xy, yy = pairs.centred.moments.products()
@@ -180,8 +177,7 @@ def csls(pairs: Spectra) -> Rival:
 def residual(pairs: Spectra) -> Rival:
     """Turn about the means, and add what a network of one hidden layer makes of the rest.
 
-    The residual adapter of Drift-Adapter (Vejendla, 2025, arXiv:2509.23471), trained by
-    scikit-learn with early stopping on a tenth of the pairs.
+    The residual adapter of Drift-Adapter (Vejendla, 2025, arXiv:2509.23471), with early stopping.
     """
     from sklearn.neural_network import MLPRegressor
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import as_embeddings
+from procrustes_lab.core.validate import as_embeddings, require
 
 from .maps import unit_rows
 from .retrieval import Indices
@@ -29,32 +29,29 @@ class Rescored(NamedTuple):
 def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescored:
     """Re-order what the old index found by the new model's scores; no map is needed.
 
-    Old queries search the old index; the new model embeds their K best documents and ranks those.
-    What is not among these K, no re-scoring brings back.
-
-    `found`, shape (q, K), are rows of documents, as `retrieval.search` gives them. By the new model
-    are the queries, shape (q, d), and the documents, shape (n, d), or what makes vectors of
-    distinct rows, sorted, such as a cache in front of an encoder. All are finite numbers, or
-    TypeError or ValueError is raised.
+    `found`, shape (q, K), are rows of documents, the K best of old queries in the old index, as
+    `retrieval.search` gives them. By the new model are the queries, shape (q, d), and the
+    documents, shape (n, d), or what makes vectors of distinct rows, sorted, such as a cache in
+    front of an encoder. All are finite numbers, or TypeError or ValueError is raised.
     """
     rows, asked = np.asarray(found), as_embeddings(queries, "queries")
-    if rows.ndim != 2 or rows.dtype.kind not in "iu" or len(rows) != len(asked):
-        raise ValueError(
-            f"found holds {rows.dtype} values, shape {rows.shape}; expected rows of documents, "
-            f"shape ({len(asked)}, K): one line for each query"
-        )
+    require(
+        rows.ndim == 2 and rows.dtype.kind in "iu" and len(rows) == len(asked),
+        f"found holds {rows.dtype} values, shape {rows.shape}; expected rows of documents, "
+        f"shape ({len(asked)}, K): one line for each query",
+    )
     needed, place = np.unique(rows, return_inverse=True)
     made = documents(needed) if callable(documents) else np.asarray(documents)[needed]
-    vectors = as_embeddings(made, "documents")
-    if vectors.shape != (expected := (len(needed), asked.shape[1])):
-        raise ValueError(
-            f"documents have shape {vectors.shape}; expected {expected}: "
-            "a vector for each row that was found, as wide as the queries"
-        )
+    vectors, expected = as_embeddings(made, "documents"), (len(needed), asked.shape[1])
+    require(
+        vectors.shape == expected,
+        f"documents have shape {vectors.shape}; expected {expected}: "
+        "a vector for each row that was found, as wide as the queries",
+    )
     pairs = zip(place, asked.astype(float), strict=True)
     scores = np.stack([vectors[line].astype(float) @ q for line, q in pairs])
-    if not np.isfinite(scores).all():
-        raise ValueError("queries or documents hold NaN or infinity; expected finite numbers")
+    message = "queries or documents hold NaN or infinity; expected finite numbers"
+    require(np.isfinite(scores).all(), message)
     order = np.argsort(-scores, axis=1, kind="stable")
     rows, scores = (np.take_along_axis(values, order, axis=1) for values in (rows, scores))
     return Rescored(rows.astype(np.int64), scores, len(needed))
@@ -64,24 +61,21 @@ def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> M
     """Mix an index of documents that were embedded again and documents that were carried over.
 
     Carry with ``MAPS["ridge on documents, mean kept"](X, Y).index(Y)``: vectors stretched as a
-    whole, or as the map leaves them, win or lose every race where the new model is a cone. Of its
-    own vectors, `embedded`, only the rows that are done are looked at. All have shape (n, d), or
-    ValueError is raised; search with the new model's queries as they are.
+    whole, or as the map leaves them, win or lose every race where the new model is a cone. Of
+    `embedded` only the rows that are done are looked at. All have shape (n, d), or ValueError is
+    raised; search with the new model's queries as they are.
     """
     old, new, mask = np.asarray(carried, float), np.asarray(embedded, float), np.asarray(done)
-    if old.shape != new.shape or mask.shape != old.shape[:1] or mask.dtype != bool:
-        raise ValueError(
-            f"carried has shape {old.shape}, embedded {new.shape}, done {mask.shape} of "
-            f"{mask.dtype}; expected (n, d) twice and n truth values"
-        )
+    require(
+        old.shape == new.shape and mask.shape == old.shape[:1] and mask.dtype == bool,
+        f"carried has shape {old.shape}, embedded {new.shape}, done {mask.shape} of "
+        f"{mask.dtype}; expected (n, d) twice and n truth values",
+    )
     return unit_rows(np.where(mask[:, np.newaxis], new, old))
 
 
 def most_retrieved(found: ArrayLike, n: int) -> Indices:
-    """Order n documents, the most frequent first, by rows, of any shape, that past searches found.
-
-    Those never found come last, in order.
-    """
+    """Order n documents by how often past searches found their rows, those never found last."""
     return np.argsort(-np.bincount(np.ravel(np.asarray(found)), minlength=n), kind="stable")
 
 
@@ -90,8 +84,7 @@ class Recalibration:
     """A rising, piecewise linear function from aligned scores to the scores they stand for.
 
     Thresholds ("no answer below 0.6") were set on scores of the old model with itself; those of
-    aligned queries are lower. A monotone function changes no ranking of one query's results, but
-    brings the thresholds back to where they were.
+    aligned queries are lower. A monotone function brings them back and changes no ranking.
     """
 
     knots: Matrix  # shape (2, k): aligned scores, rising, over the native scores that they become
@@ -100,17 +93,17 @@ class Recalibration:
     def fit(cls, aligned: ArrayLike, native: ArrayLike) -> Recalibration:
         """Fit by scikit-learn's isotonic regression, on pairs that the map has not seen.
 
-        Both are scores of the same query and document, through the map and without it: x·W·y′ and
-        y·y′. ValueError if they are not equally many finite numbers.
+        Both are scores of the same query and document, x·W·y′ and y·y′. ValueError if they are not
+        equally many finite numbers.
         """
         from sklearn.isotonic import IsotonicRegression
 
         a, b = np.ravel(np.asarray(aligned, float)), np.ravel(np.asarray(native, float))
-        if a.shape != b.shape or not len(a) or not np.isfinite(a.sum() + b.sum()):
-            raise ValueError(
-                f"aligned has {a.size} scores, native has {b.size}; "
-                "expected equally many finite numbers, at least one"
-            )
+        require(
+            a.shape == b.shape and len(a) > 0 and np.isfinite(a.sum() + b.sum()),
+            f"aligned has {a.size} scores, native has {b.size}; "
+            "expected equally many finite numbers, at least one",
+        )
         fitted = IsotonicRegression(out_of_bounds="clip").fit(a, b)
         return cls(np.stack([fitted.X_thresholds_, fitted.y_thresholds_]))
 

@@ -11,14 +11,10 @@ from procrustes_lab.core.validate import as_pairs
 
 
 class Predicted(NamedTuple):
-    """β, NaN if fewer than two directions correlate, and what it was read from.
+    """β, and what held-out pairs have along the target's principal directions, strongest first."""
 
-    Held-out pairs have these variances (the geometric mean of both sides') and correlations along
-    the principal directions of the target, the strongest first, after the centred turn.
-    """
-
-    beta: float
-    variances: Matrix
+    beta: float  # NaN if fewer than two directions correlate
+    variances: Matrix  # geometric means of both sides', after the centred turn
     correlations: Matrix
 
 
@@ -27,11 +23,10 @@ def predicted_whitening(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Predict
 
     If both views of an object are jointly Gaussian, the log-likelihood ratio of "the same object"
     against "any two" is, up to terms of one side alone, a bilinear form that weighs the i-th
-    canonical direction, of correlation ρ_i, by ρ_i/(1 − ρ_i²): probabilistic linear discriminant
-    analysis (Ioffe, 2006, doi:10.1007/11744085_41). In coordinates of variance λ_i that is the
-    weight ρ_i/(1 − ρ_i²)/λ_i; whitening's is λ_i^(−2β). So where ρ/(1 − ρ²) grows as λ^s, β is
-    (1 − s)/2: 0 or less, the turn, under noise of one size in all directions; ½, CCA, under noise
-    that is everywhere the same share of the signal.
+    canonical direction, of correlation ρ_i and variance λ_i, by ρ_i/(1 − ρ_i²)/λ_i: probabilistic
+    linear discriminant analysis (Ioffe, 2006, doi:10.1007/11744085_41). Whitening's weight is
+    λ_i^(−2β). So where ρ/(1 − ρ²) grows as λ^s, β is (1 − s)/2: 0 or less, the turn, under noise of
+    one size in all directions; ½, CCA, under noise that is everywhere the same share of the signal.
 
     Turn and directions are fitted on seven tenths of the pairs, which the seed draws, correlations
     read from the others; s is the slope of log ρ/(1 − ρ²) on log λ, each direction weighed by the

@@ -1,7 +1,4 @@
-"""Exact search by dot product, how well it finds one known item per query, and what it survives.
-
-Scores are computed for a block of queries at a time: no queries × documents matrix ever exists.
-"""
+"""Exact search by dot product, what it finds and what it survives, a block of queries at a time."""
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
@@ -110,10 +107,9 @@ def certified_top(
 ) -> NDArray[np.bool_]:
     """Tell which queries provably keep their top k documents, as a set, when they are moved.
 
-    Those that lie nearer to the ray through their moved self than their margin: the length of a
-    query ranks nothing. Of others the set may survive all the same. `moved` holds another model's
-    queries, aligned, in the shape and order of the native ones; the rest is as in `search`. The
-    mean of the result, shape (q,), is the certified share.
+    Those nearer to the ray through their moved self than their margin: the length of a query ranks
+    nothing. `moved` holds another model's queries, aligned, in the shape and order of the native
+    ones; the rest is as in `search`. The mean of the result, shape (q,), is the certified share.
     """
     return margins(queries, documents, k, block=block) > distances_from_rays(queries, moved)
 
@@ -163,10 +159,7 @@ def band(n: int, risk: float) -> float:
 
 
 def recall_at(ranks: ArrayLike, k: int) -> float:
-    """Return the share of queries whose relevant document is among the first k.
-
-    See Manning, Raghavan and Schütze, *Introduction to Information Retrieval*, 2008, §8.4.
-    """
+    """Share of queries whose answer is among the first k; see Manning et al., 2008, IIR, §8.4."""
     return float(np.mean(_gains(ranks, k) > 0))
 
 
@@ -182,8 +175,8 @@ def ndcg_at(ranks: ArrayLike, k: int) -> float:
 def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10) -> Matrix:
     """Return each query's gain as of `ndcg_at`, with grades, as trec_eval computes it.
 
-    Found are rows of documents, best first, shape (q, k) or wider; judgements, for each query,
-    grades by row: 0 and below is irrelevant. A query that nothing answers has 0.
+    Found are rows of documents, best first, shape (q, k) or wider; judgements have, for each query,
+    grades by row, 0 and below irrelevant. A query that nothing answers has 0.
     """
     discounts = _gains(np.arange(1, k + 1), k)
     gains = np.zeros(len(judgements))
@@ -200,8 +193,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of independent values, one per query or item.
 
-    Of so many samples with replacement, that share of the means is inside (B. Efron, 1979,
-    Bootstrap methods: another look at the jackknife, doi:10.1214/aos/1176344552).
+    Of means of so many samples with replacement that share is inside (Efron, 1979,
+    doi:10.1214/aos/1176344552).
     """
     v = np.asarray(values, float)
     counts = rng.multinomial(len(v), np.full(len(v), 1 / len(v)), size=draws)

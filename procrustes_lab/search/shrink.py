@@ -36,11 +36,10 @@ def shrink(
     """Fit ``align(X, Y, toward=(toward, share))`` with the share that cross-validation prefers.
 
     `toward`, of shape (d_x, d_y), is the map one has: the identity for two towers that share a
-    frame, the last version's map in a chain of upgrades. X, Y and center are as in `align`.
-
-    The judge is the mean squared distance of a held-out pair: a smooth criterion, which fifty pairs
-    in five hundred dimensions are enough for. Each is held out once, in `folds` parts, n at the
-    most, which the seed draws. Of shares that tie, and for a single pair, the largest is taken.
+    frame, the last version's map in a chain of upgrades. X, Y and center are as in `align`. The
+    judge is the mean squared distance of pairs, smooth enough for fifty in five hundred dimensions,
+    each held out once, in `folds` parts, n at the most, which the seed draws. Of shares that tie,
+    and for a single pair, the largest is taken.
     """
     x, y = as_pairs(X, Y)
     whole = Moments.from_arrays(x, y)
@@ -71,10 +70,9 @@ def shrink(
 def _in_their_span(
     x: Embeddings, y: Embeddings, W0: Matrix
 ) -> tuple[Embeddings, Embeddings, Matrix]:
-    """Write few pairs by coordinates of the space that they span: the same errors for less.
+    """Write few pairs, the source after W₀, by coordinates of their span: the same errors for less.
 
-    With W₀ applied to the source the map to shrink to is I, and the cross-moment of some of the
-    pairs vanishes outside the span of all of them. There the fitted map is I, and no pair is there.
+    The map to shrink to is then I. Outside the span, where no pair is, so is the fitted map.
     """
     n, d = y.shape
     if x.shape[1] != d or 2 * n >= d:

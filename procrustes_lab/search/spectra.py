@@ -63,7 +63,7 @@ class Spectra:
         """Make an `Alignment` of any matrix of shape (d_x, d_y), with its errors on the pairs.
 
         Centred on "both" sides, a query loses the source's mean; on the "target" alone, it keeps
-        it. Placed by `apply`, both land at the same point; `inverse` of the latter places nothing.
+        it. `apply` places both at the same point; `inverse` of the latter places nothing.
         """
         moments, n = self.moments, self.moments.n
         x, y = float(moments.source_scale), float(moments.target_scale)

@@ -51,10 +51,9 @@ class Found(NamedTuple):
 
 
 class Trial:
-    """Held-out source vectors with what they should find among the pairs of one trial.
+    """Held-out source vectors, `asked`, rows of shape (k,), that search all pairs of one trial.
 
-    All pairs are searched; `asked`, shape (k,), are the rows that search, on which no map that is
-    tried may have been fitted.
+    No map that is tried may have been fitted on them.
     """
 
     def __init__(self, x: Embeddings, y: Embeddings, asked: Indices) -> None:
