@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from procrustes_lab.core import lens
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.lab.tables import Html
 from procrustes_lab.search.retrieval import Indices
 
-from .page import card, items, table, words
+from .page import TEMPLATES, items, table, words
 from .searched import with_interval, worse_queries
 from .study import NATIVE, Study, sides_named
 from .verdict import Decision
 
 REPORT_MIME = "application/vnd.procrustes-lab.report+json"
-
-STOPPED = (Decision.MIXED, Decision.UNPAIRED)
-"""Verdicts on the files, not on the models."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ def facts(study: Study) -> Facts:
 
 
 def verdict_card(study: Study, names: tuple[str, str]) -> Html:
-    """Show the verdict on the new and the old file, by these names."""
-    evidence, verdict, c = study.evidence, study.verdict, study.certificate
+    """Show the verdict on the new and the old file, by these names: why, the lens, main numbers."""
+    evidence, verdict = study.evidence, study.verdict
     near = f"{evidence.overlap:.0%} · {evidence.native:.0%}"
     tiles = [
         (f"{study.pairs.n:,}", f"pairs, joined by {study.pairs.by}"),
@@ -90,17 +88,18 @@ def verdict_card(study: Study, names: tuple[str, str]) -> Html:
             tiles.append((f"{best.score:.3f}", f"nDCG@10, first {best.k} re-scored, no map"))
     serious = [finding.kind for finding in study.diagnosis if finding.severity != "note"]
     cautions = [f"{kind.capitalize()}: see the diagnosis below." for kind in serious]
-    if verdict.decision in STOPPED:
+    if verdict.decision in (Decision.MIXED, Decision.UNPAIRED):
         cautions = ["Nothing further down means anything until the rows belong together."]
     if study.pairs.by == "position":
         taken = "row i of one was taken for row i of the other."
         cautions.append(f"There are no ids in both files: {taken}")
-    explanation = (
-        "The lens: where any pair of files must lie. This pair is the orange point. To the right, "
-        "dot products disagree more; higher up, more error is left after the best turn. No turn "
-        "could bring it below the lower curve."
+    drawing = lens.svg(*study.certificate.lens_point)
+    html = TEMPLATES.get_template("card.html.j2").render(
+        new=names[0], old=names[1], verdict=verdict, cautions=cautions, lens=drawing, tiles=tiles
     )
-    return card(verdict, names, c.lens_point, explanation, tiles, cautions)
+    said = [f"{verdict.decision}. {verdict.reason}", verdict.decision.advice]
+    said += [f"Rests on {verdict.basis}.", *cautions, *map("  ".join, tiles)]
+    return Html(html, "\n".join(said))
 
 
 def certificate_words(study: Study) -> Html:

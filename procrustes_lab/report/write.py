@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from datetime import datetime
+from html import unescape
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +19,9 @@ from nbformat import NotebookNode
 from procrustes_lab.core.archive import blaming, replacing
 from procrustes_lab.files.pairs import FileError
 from procrustes_lab.lab import runner
+from procrustes_lab.lab.pages import PageExporter
 
-from . import page
+from .page import TEMPLATES
 from .sections import REPORT_MIME
 
 Name = str | os.PathLike[str]
@@ -107,12 +110,29 @@ def write_report(
         facts = next(dict(one[REPORT_MIME]) for one in data if REPORT_MIME in one)
         now = datetime.now().astimezone().isoformat(" ", "minutes")
         by = f"Procrustes Lab {version('procrustes-lab')} with Python {platform.python_version()}"
-        html, title = page.render(notebook, f"Made on {now} by {by}.")
+        html, title = _page(notebook, f"Made on {now} by {by}.")
         made_page.write(html.encode())
         if keep_notebook:
             with replacing(kept) as copy:
                 copy.write(executed.read_bytes())
     return Report(title, facts)
+
+
+def _page(notebook: NotebookNode, made: str) -> tuple[str, str]:
+    """Turn an executed notebook, which first shows the verdict's card, into a page and its title.
+
+    Cells tagged `lab` and all code stay in the notebook. The title is plain text.
+    """
+    raw = _HERE.joinpath("body.html.j2").read_text(encoding="utf-8")
+    exporter = PageExporter(raw_template=raw, exclude_anchor_links=True)
+    body, _ = exporter.from_notebook_node(notebook)
+    card, rest = re.split("(?<=</dl>)", body, maxsplit=1)
+    rest, *parts = rest.split("<h2>")
+    old, new, decision = re.findall("<(?:b|h1.*?)>(.*?)</", card, flags=re.DOTALL)[:3]
+    title = f"{decision}: {old} to {new}"
+    # It lets nothing be loaded from anywhere, whatever is in the vectors' names.
+    page = TEMPLATES.get_template("page.html.j2")
+    return page.render(title=title, card=card, rest=rest, parts=parts, made=made), unescape(title)
 
 
 def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
