@@ -34,14 +34,12 @@ class Alignment:
         `inverse`, in the units of the source; below about 1e-15 of the energy it is rounding. Where
         d_x > d_y the target is padded with zeros, so that what the projection drops counts, but
         with whitening: without that, centring and scaling this is p²/n.
-    n : int
-        Number of pairs it was fitted on.
     scale : float
         Factor by which aligned vectors are stretched; 1 unless fitted.
     source_mean, target_mean : ndarray, shapes (d_x,) and (d_y,)
         Zeros unless centred.
-    center, whiten, toward
-        What it was fitted with: of `toward`, the share by which it was shrunk towards a given map.
+    n, center, whiten, toward
+        What it was fitted on and with: `n` pairs; of `toward`, the share of the given map.
     """
 
     map: Matrix
@@ -63,25 +61,43 @@ class Alignment:
         (k, d_x) or (d_x,), the result (k, d_y) or (d_y,) and float64. TypeError or ValueError if Z
         holds anything but finite real numbers, or has not d_x columns.
         """
-        return self._carry(Z, self.target_mean)
+        placed = self.query(Z)
+        if self.target_mean.any():
+            placed += self.target_mean
+        return placed
 
     def query(self, Z: ArrayLike) -> Matrix:
         """Make queries for the target's index of source vectors: (Z - source_mean) map scale.
 
-        As `apply`, but where the map was fitted with ``center=True`` the target's mean is not added
-        back. With it each document would have the same score from every query, plus what tells
-        queries apart; and that is short where the source is a cone, with a mean nearly as long as
-        its vectors.
+        As `apply`, but the target's mean, of ``center=True``, is not added back: from it every
+        query would have the same scores, beside which those that tell queries apart are small where
+        the source is a cone, with a mean nearly as long as its vectors.
         """
-        return self._carry(Z, np.zeros_like(self.target_mean))
+        z = as_numbers(Z, "Z")
+        rows = as_embeddings(z[np.newaxis] if z.ndim == 1 else z, "Z", allow_empty=True)
+        d_x, d_y = self.map.shape
+        message = f"Z has {rows.shape[1]} columns; this map takes {d_x} (and gives {d_y})"
+        require(rows.shape[1] == d_x, message)
+        out = np.empty((len(rows), d_y))
+        step = max(1, BLOCK_BYTES // (8 * d_x))
+        stretched = self.map * self.scale
+        with np.errstate(all="ignore"):
+            for start in range(0, len(rows), step):
+                block = rows[start : start + step].astype(np.float64, copy=False)
+                if self.source_mean.any():
+                    block = block - self.source_mean
+                np.matmul(block, stretched, out=out[start : start + step])
+        if not np.isfinite(out.sum()):
+            reject_nonfinite(rows, "Z")
+        return out[0] if z.ndim == 1 else out
 
     def inverse(self) -> Alignment:
         """Return the map that carries the target's vectors to the source's.
 
-        With it documents go to the new model, instead of queries to the old. Of an orthogonal map
-        it is the inverse (as far as the narrower space holds). A whitened map it does not undo;
-        without centring, ``V @ query(Z).T`` and ``inverse().query(V) @ Z.T`` are the same scores
-        but for a factor, and another ranking where an index normalises the carried vectors.
+        With it documents go to the new model, instead of queries to the old. It undoes an
+        orthogonal map (as far as the narrower space holds), not a whitened one; without centring,
+        ``V @ query(Z).T`` and ``inverse().query(V) @ Z.T`` are the same scores but for a factor,
+        and another ranking where an index normalises the carried vectors.
         """
         return replace(
             self,
@@ -92,28 +108,6 @@ class Alignment:
             source_mean=self.target_mean,
             target_mean=self.source_mean,
         )
-
-    def _carry(self, Z: ArrayLike, mean: Matrix) -> Matrix:
-        z = as_numbers(Z, "Z")
-        single = z.ndim == 1
-        z = as_embeddings(z[np.newaxis] if single else z, "Z", allow_empty=True)
-        d_x, d_y = self.map.shape
-        message = f"Z has {z.shape[1]} columns; this map takes {d_x} (and gives {d_y})"
-        require(z.shape[1] == d_x, message)
-        out = np.empty((len(z), d_y))
-        rows = max(1, BLOCK_BYTES // (8 * d_x))
-        stretched = self.map * self.scale
-        with np.errstate(all="ignore"):
-            for start in range(0, len(z), rows):
-                block = z[start : start + rows].astype(np.float64, copy=False)
-                if self.source_mean.any():
-                    block = block - self.source_mean
-                np.matmul(block, stretched, out=out[start : start + rows])
-                if mean.any():
-                    out[start : start + rows] += mean
-        if not np.isfinite(out.sum()):
-            reject_nonfinite(z, "Z")
-        return out[0] if single else out
 
     def save(self, path: StrPath, **about: Any) -> None:
         """Write the map, and what is known `about` it as further entries, to an npz file."""
@@ -128,9 +122,8 @@ class Alignment:
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Alignment:
         """Make a map of the entries of its file, others aside; what is wrong with them raises."""
-        own = {name: fields[name] for name in cls.__dataclass_fields__}
-        loaded = cls(**own)
-        finite = all(np.isfinite(value).all() for value in own.values())
+        loaded = cls(**{name: fields[name] for name in cls.__dataclass_fields__})
+        finite = all(np.isfinite(value).all() for value in vars(loaded).values())
         require(fields["format"] == FORMAT and finite, "unknown format, or not finite")
         sizes = len(loaded.source_mean), len(loaded.target_mean)
         require(loaded.map.shape == sizes, "sizes disagree")
@@ -184,29 +177,27 @@ def align(
         Source and target embeddings, row i of both the same object; or X the Moments of the pairs,
         without Y.
     center : bool, optional
-        Whether to subtract each side's mean first. `Alignment.apply` adds the target's back,
-        `Alignment.query` does not: search with that.
+        Whether to subtract each side's mean; `Alignment.apply` adds the target's, `query` does not.
     scale : bool, optional
         Whether to fit one factor, tr(WᵀXᵀY) / ‖X‖_F², by which the aligned vectors are stretched.
     whiten : float in [0, 0.5], optional
-        β, how far to go from Procrustes (0) to CCA (0.5, with `center`): the map is
-        C_x^{-β} U Vᵀ C_y^{-β}, with U and V from the SVD of C_x^{-β} XᵀY C_y^{-β}, and C each
-        side's second moment, scaled to a mean eigenvalue of 1, which gives the mapped vectors their
-        length. C is inverted on its range, eigenvalues above d·2⁻⁵² of the largest.
-        With β > 0 the map is no isometry, and it aims at Y C_y^{-2β}, not at Y: search by it, but
-        do not read the error as a quality. Near β = 0.5 it needs many more pairs than dimensions.
+        β, how far to go from Procrustes (0) to CCA (0.5, with `center`): W = C_x^{-β} UVᵀ C_y^{-β},
+        with C_x^{-β} XᵀY C_y^{-β} = USVᵀ, and C a side's second moment, scaled to a mean eigenvalue
+        of 1 and inverted where its eigenvalues exceed d·2⁻⁵² of the largest. With β > 0 the map is
+        no isometry, and it aims at Y C_y^{-2β}, not at Y: search by it, but do not read the error
+        as a quality. Near β = 0.5 it needs many more pairs than dimensions.
         `procrustes_lab.choose` lets held-out pairs choose β.
     toward : (W₀, share), optional
-        A map that one has already, an Alignment or an array of shape (d_x, d_y) with orthonormal
-        rows or columns, and how strongly to shrink towards it: W is the polar factor of XᵀY + λW₀,
-        λ the share (0 or more) of the largest singular value of XᵀY; with `whiten`, of the whitened
-        one. See `procrustes_lab.core.polar.shrunk`.
+        A map to shrink towards, an Alignment or an array of shape (d_x, d_y) with orthonormal rows
+        or columns, and how strongly: W is the polar factor of XᵀY + λW₀, λ the share (0 or more) of
+        the largest singular value of XᵀY; with `whiten`, of the whitened one. See
+        `procrustes_lab.core.polar.shrunk`.
 
     References
     ----------
     Schönemann (1966), doi:10.1007/BF02289451; Maystre et al. (2025), arXiv:2510.13406; for CCA
-    Hotelling (1936), doi:10.1093/biomet/28.3-4.321; for another path from one to the other, the
-    canonical ridge, Vinod (1976), doi:10.1016/0304-4076(76)90010-5.
+    Hotelling (1936), doi:10.1093/biomet/28.3-4.321; for another path to it, the canonical ridge,
+    Vinod (1976), doi:10.1016/0304-4076(76)90010-5.
 
     Examples
     --------
@@ -230,12 +221,11 @@ def align(
     prior = checked_prior(toward, (x.shape[1], y.shape[1]))
     if center or whiten:
         return _fit(moments_of(x, y), bool(center), bool(scale), float(whiten), *prior)
-    dtype = product_type(x, y)
-    cross = cross_of(x, y, dtype)
-    fitted = _finish(cross, *shrunk(cross.xy, *prior), bool(scale), None)
-    if dtype is np.float32 and fitted.error < 0.05 * cross.energy:
-        cross = cross_of(x, y)
-        fitted = _finish(cross, *shrunk(cross.xy, *prior), bool(scale), None)
+    for dtype in (product_type(x, y), np.float64):
+        cross = cross_of(x, y, dtype)
+        fitted = _finish(cross, *shrunk(cross.xy, *prior), bool(scale))
+        if dtype is np.float64 or fitted.error >= 0.05 * cross.energy:
+            break
     return replace(fitted, toward=prior[1])
 
 
@@ -249,11 +239,8 @@ def checked_prior(
         given, share = toward
     except (TypeError, ValueError):
         raise TypeError("toward is no pair; expected (W0, share), a map and a number") from None
-    require(
-        in_range(share, 0.0, sys.float_info.max),
-        f"toward has the share {share!r}; expected a number, 0 or more: "
-        "of the largest singular value of XᵀY",
-    )
+    rule = "expected a number, 0 or more: of the largest singular value of XᵀY"
+    require(in_range(share, 0.0, sys.float_info.max), f"toward has the share {share!r}; {rule}")
     name = "toward's map"
     W = as_embeddings(given.map if isinstance(given, Alignment) else given, name).astype(np.float64)
     require(W.shape == shape, f"{name} has shape {W.shape}; expected (d_x, d_y), here {shape}")
@@ -271,10 +258,13 @@ def _fit(
     moments: Moments, center: bool, scale: bool, whiten: float, prior: Matrix | None, share: float
 ) -> Alignment:
     centred = moments.centred() if center else moments
-    cross, lengths = centred.cross(), None
+    cross = centred.cross()
+    lengths: tuple[float, ...] = ()
     if whiten:
         xx, xy, yy = centred.products()
-        left, right = _negative_power(xx, whiten), _negative_power(yy, whiten)
+        left, right = (  # C^−β on the range of C
+            (vectors * values**-whiten) @ vectors.T for values, vectors in map(spectrum, (xx, yy))
+        )
         W = left @ shrunk(left @ xy @ right, prior, share)[0] @ right
         agreement = float(np.vdot(W, xy))
         lengths = float(np.vdot(W, xx @ W)), float(np.vdot(W, W @ yy))
@@ -290,16 +280,10 @@ def _fit(
     )
 
 
-def _negative_power(second_moment: Matrix, power: float) -> Matrix:
-    """C^(-power) on the range of C, for C scaled to a mean eigenvalue of 1 there."""
-    values, vectors = spectrum(second_moment)
-    return np.asarray((vectors * values**-power) @ vectors.T)
-
-
 def _finish(
-    cross: Cross, W: Matrix, agreement: float, scale: bool, lengths: tuple[float, float] | None
+    cross: Cross, W: Matrix, agreement: float, scale: bool, lengths: tuple[float, ...] = ()
 ) -> Alignment:
-    """Fit the stretch and measure the errors of a map W, given a = tr(WᵀXᵀY).
+    """Fit the stretch and measure the errors of W, given tr(WᵀXᵀY).
 
     `lengths` are ‖XW‖² and ‖YWᵀ‖², of which an isometry changes nothing that is not padded.
     """
