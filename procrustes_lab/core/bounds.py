@@ -1,7 +1,6 @@
 """One-sided bounds on the squared Procrustes distance p², each as its theorem states it.
 
-Norms and squared distances are totals, as in the theorems; divide by n for values per object.
-The two sides of the lens (T2) are in `lens`. Notation of `certificate`.
+Norms and squared distances are totals: divide by n for values per object. T2 is in `lens`.
 """
 
 import numpy as np

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +23,7 @@ Blocks = tuple[Matrix, Matrix, Matrix, Matrix]
 [X Y] is [X near] above [0 far], where X and far are upper triangular."""
 
 SMALL = 1e8  # arithmetic, n (d_x + d_y)², below which a QR factorisation costs next to nothing
-
-
-# What is printed of a certificate.
-MEANINGS = {
+MEANINGS = {  # what is printed of a certificate
     "energy": "squared length of both vectors of a pair together",
     "delta": "root mean square disagreement of a dot product",
     "nuclear": "nuclear norm of all those disagreements",
@@ -41,10 +40,9 @@ MEANINGS = {
 
 @dataclass(frozen=True, repr=False)
 class Certificate:
-    """How close an orthogonal map brings two spaces, and what their dot products say about it.
+    """How close an orthogonal map brings two spaces, and what D = XXᵀ − YYᵀ says about it.
 
-    Every value is per object: norms and squared distances of the sets, divided by n. With
-    G = XXᵀ, H = YYᵀ and D = G − H, never formed, and the bounds as in `procrustes_lab.core.bounds`:
+    Every value is per object: norms and squared distances of the sets, divided by n.
 
     Attributes
     ----------
@@ -60,13 +58,8 @@ class Certificate:
     lower, upper : float
         The lens (T2): t − √(t² − Δ²) <= p² <= Δ. Fuchs & van de Graaf (1999),
         doi:10.1109/18.761271, for states; Powers & Størmer (1970), doi:10.1007/BF01645492.
-    theorem, rank_aware : float
-        √(2 max(d_x, d_y)) δ (T1), and the same with the rank counted better (T1′).
-    spectrum_aware, lipschitz : float
-        The largest error of any pair with these singular values and this δ (T8); and
-        2ε² / σ² / n, where σ is the least singular value of XW + Y, W the best map (T3).
-    floor : float
-        ε² / (‖X‖₂ + ‖Y‖₂)² / n (T4): no small error without a small δ.
+    theorem, rank_aware, spectrum_aware, lipschitz, floor : float
+        The bounds T1, T1′, T8, T3 and T4 on p², over n, as in `procrustes_lab.core.bounds`.
     resolution : float
         By how much rounding may have changed `delta`. Where `delta` is less, its true value is
         anything from 0 to `resolution`.
@@ -112,18 +105,12 @@ class Certificate:
 
     @property
     def best_upper(self) -> float:
-        """The least of all upper bounds on `error`: `upper`, `spectrum_aware` or `lipschitz`.
-
-        D has at most min(n, d_x + d_y) nonzero eigenvalues, so Δ <= `rank_aware` by the
-        Cauchy–Schwarz inequality; and as d_x + d_y ≤ 2 max(d_x, d_y), that is at most `theorem`.
-        """
+        """The least upper bound on `error`: `rank_aware` is at least `upper` by Cauchy–Schwarz."""
         return min(self.upper, self.spectrum_aware, self.lipschitz)
 
     def _title(self) -> str:
-        return (
-            f"Certificate of {self.n:,} pairs, {self.source_dim} → {self.target_dim} dimensions "
-            "(per object)"
-        )
+        sizes = f"{self.n:,} pairs, {self.source_dim} → {self.target_dim} dimensions"
+        return f"Certificate of {sizes} (per object)"
 
     def _summary(self) -> list[tuple[str, str, str]]:
         values = {name: f"{getattr(self, name):.4g}" for name in MEANINGS}
@@ -139,9 +126,8 @@ def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     object; or X is their Moments, without Y. O(n d²) time and O(d²) memory beyond them. TypeError
     or ValueError if they are not two finite matrices of real numbers with equally many rows.
 
-    From moments alone, δ is known to about 1e-8 of ‖G‖ and no better: `resolution` says so.
-    Given the arrays, so small a value is taken from a QR factorisation of [X Y] instead, which
-    costs more and is good to about 1e-14; `method` says which it was.
+    From moments alone, δ is known to about 1e-8 of ‖G‖ and no better. Given the arrays, so small a
+    value is taken from a QR factorisation of [X Y], which costs more and is good to about 1e-14.
 
     Examples
     --------
@@ -178,28 +164,19 @@ def _from_moments(moments: Moments, epsilon: float = EPSILON) -> tuple[Certifica
     x, y = x / root, y / root
     products = xx * (x * x), xy * (x * y), yy * (y * y)
     blocks = _cholesky(*products, moments.n)
-    errors = 0.0, 16 * epsilon
-    return _measure(products, blocks, moments.n, dims, unit * root, "moments", *errors)
+    return _measure(products, blocks, moments.n, dims, unit * root, "moments", 16 * epsilon)
 
 
 def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> Blocks:
     """Return the blocks of R, with RᵀR = [X Y]ᵀ[X Y] up to rounding; that must not add rows."""
     largest = max(xx.diagonal().max(), yy.diagonal().max())
-
     # By NumPy throughout: SciPy brings a BLAS of its own, whose threads wait for the same cores.
-    def factor(matrix: Matrix) -> Matrix | None:
-        try:
-            L = np.asarray(np.linalg.cholesky(matrix), np.float64)
-        except np.linalg.LinAlgError:
-            return None
-        return L.T if L.diagonal().min() ** 2 > 1e-10 * largest else None
-
-    X = factor(xx)
-    if X is not None:
+    with suppress(np.linalg.LinAlgError), np.errstate(all="ignore"):
+        X = np.asarray(np.linalg.cholesky(xx), np.float64).T
         near = np.asarray(np.linalg.solve(X.T, xy), np.float64)
         rest = yy - near.T @ near
-        far = factor(rest)
-        if far is not None:
+        far = np.asarray(np.linalg.cholesky(rest), np.float64).T
+        if min(X.diagonal().min(), far.diagonal().min()) ** 2 > 1e-10 * largest:
             return X, near, far, rest
     joint = np.block([[xx, xy], [xy.T, yy]])
     U, pivots, rank, _ = dpstrf(joint, tol=EPSILON * largest)
@@ -233,8 +210,8 @@ def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
     R = R / unit
     joint = R.T @ R
     products = joint[:d, :d], joint[:d, d:], joint[d:, d:]
-    errors = 16 * EPSILON * float(np.sqrt(1 + len(X) // (4 * width))), 0.0
-    return _measure(products, _blocks(R, d), len(X), dims, unit, "QR", *errors)
+    rounding = 16 * EPSILON * float(np.sqrt(1 + len(X) // (4 * width)))
+    return _measure(products, _blocks(R, d), len(X), dims, unit, "QR", rounding)
 
 
 def _measure(
@@ -244,14 +221,12 @@ def _measure(
     dims: tuple[int, ...],
     unit: float,
     method: str,
-    of_epsilon: float,
-    of_square: float,
+    rounding: float,
 ) -> tuple[Certificate, float]:
     """Certificate of n pairs with these second moments, the narrower side first, times `unit`².
 
-    Rounding has changed ε by no more than `of_epsilon`, or ε² by no more than `of_square`, of
-    (‖G‖² + ‖H‖²)^½ and of its square. Also returns the smaller share that is left of p² and of
-    ε² when the energies they are the difference of have cancelled.
+    `rounding` is how far ε² is off at most, as a share of ‖XXᵀ‖² + ‖YYᵀ‖²; by QR how far ε is, as
+    one of its root. Also returns the lesser share that p² and ε² are of what they are left of.
     """
     (xx, xy, yy), (X, near, far, rest) = products, blocks
     d_x, d_y = dims
@@ -282,24 +257,24 @@ def _measure(
     slack = 64 * (d_x + d_y) * EPSILON * energy
     root = np.sqrt(max((energy - nuclear) * (energy + nuclear), 0.0))
     steep = min(np.sqrt(2 * energy * slack), energy * slack / root if root else np.inf)
-    lower = _at_most(float(lens.lower(nuclear, energy)), error, slack + steep)
-    floor = _at_most(bounds.floor(delta, source[-1], target[-1]), error, slack)
-    upper = _at_least(nuclear, error, slack)
-    rank_aware = _at_least(bounds.rank_aware(delta, n, d_x, d_y), upper, slack)
-    theorem = _at_least(bounds.theorem(delta, d_x, d_y), rank_aware, slack)
+    lower = _mended(float(lens.lower(nuclear, energy)), min, error, slack + steep)
+    floor = _mended(bounds.floor(delta, source[-1], target[-1]), min, error, slack)
+    upper = _mended(nuclear, max, error, slack)
+    rank_aware = _mended(bounds.rank_aware(delta, n, d_x, d_y), max, upper, slack)
+    theorem = _mended(bounds.theorem(delta, d_x, d_y), max, rank_aware, slack)
     spectrum_aware, next_one = (
         bounds.spectrum_aware(source, target, float(np.sqrt(squared + more)))
         for more in (0.0, slack * energy)
     )
     more_slack = slack + (next_one - spectrum_aware)
-    spectrum_aware = min(_at_least(spectrum_aware, error, more_slack), theorem)
-    lipschitz = _at_least(bounds.lipschitz(delta, least), error, slack)
+    spectrum_aware = min(_mended(spectrum_aware, max, error, more_slack), theorem)
+    lipschitz = _mended(bounds.lipschitz(delta, least), max, error, slack)
 
     grams = float(np.vdot(xx, xx) + np.vdot(yy, yy))
-    root_square = np.sqrt(of_square * grams)
-    resolution = of_epsilon * np.sqrt(grams)
-    if root_square:
-        resolution += root_square * (root_square / max(delta, root_square))
+    resolution = rounding * np.sqrt(grams)
+    if method == "moments" and grams:
+        root_square = np.sqrt(rounding * grams)
+        resolution = root_square * (root_square / max(delta, root_square))
 
     values = (
         *(energy, delta, nuclear, error, lower, upper),
@@ -309,9 +284,6 @@ def _measure(
     return certificate, min(error / energy, squared / grams) if grams else 1.0
 
 
-def _at_most(value: float, limit: float, slack: float) -> float:
-    return min(value, limit) if value <= limit + slack else value
-
-
-def _at_least(value: float, limit: float, slack: float) -> float:
-    return -_at_most(-value, -limit, slack)
+def _mended(value: float, side: Callable[..., float], limit: float, slack: float) -> float:
+    """Return a bound that only rounding puts on the wrong side of its limit on the right one."""
+    return side(value, limit) if abs(value - limit) <= slack else value

@@ -15,13 +15,12 @@ FAN_IN = 8  # how many terms one task adds, and holds in memory for it
 def sum_over_blocks(term: Callable[..., Any], X: da.Array, Y: da.Array) -> Any:
     """Add what a function makes of each block of paired rows, computed where the blocks are.
 
-    Groups of `FAN_IN` are added until one is left, always the same groups in the same order, so
-    that the result depends neither on the scheduler nor on lost workers. Of b blocks about b terms
-    move between workers at most.
+    Groups of `FAN_IN` are added until one is left, always the same groups in the same order. Of b
+    blocks about b terms move between workers at most.
 
     The term is called with a block of X, the block of Y of the same rows, and the number of the
-    first of them, an array of shape (1, 1); it gives anything that can be added. Blocks of no rows
-    are left out. X and Y are as in `procrustes_lab.core.moments.Moments.from_dask`.
+    first of them, an array of shape (1, 1); it gives what `sum` can add. Blocks of no rows are left
+    out. X and Y are as in `procrustes_lab.core.moments.Moments.from_dask`.
     """
     for array, name in ((X, SOURCE), (Y, TARGET)):
         if not isinstance(array, da.Array):
@@ -46,12 +45,8 @@ def sum_over_blocks(term: Callable[..., Any], X: da.Array, Y: da.Array) -> Any:
     arrays = (X, "ij", Y, "ij", starts, "ij")
     meta = np.empty((0, 0), object)
     blocks = da.blockwise(term, "ij", *arrays, align_arrays=False, meta=meta)
-    total = delayed(_total)
+    total = delayed(sum)
     level = [block for block, n in zip(blocks.to_delayed()[:, 0], X.chunks[0], strict=True) if n]
     while len(level) > 1:
         level = [total(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
     return level[0].compute()
-
-
-def _total(parts: list[Any]) -> Any:
-    return sum(parts[1:], start=parts[0])

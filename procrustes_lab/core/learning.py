@@ -54,11 +54,10 @@ def held_out_error(
 ) -> HeldOutError:
     """Fit a map on some of the pairs and measure it on the others, drawn at random.
 
-    X, Y, options and exceptions are those of `align`; and ValueError if a row is longer than 1.
-    `held_out` of the pairs, at least 2 and fewer than n, are drawn by `seed`. The interval is that
-    of `empirical_bernstein`, for the one map that was fitted, on new pairs from the same source. It
-    supposes that the pairs held out are independent of each other and of the rest: keep copies of
-    an object on one side of the split.
+    X, Y, options and errors are those of `align`; and ValueError if a row is longer than 1. At
+    least 2 pairs are held out. The interval is that of `empirical_bernstein`, for the one map that
+    was fitted, on new pairs from the same source. It supposes that the pairs held out are
+    independent of each other and of the rest: keep copies of an object on one side of the split.
     """
     x, y = _unit_pairs(X, Y)
     chosen, rest = _split(len(x), held_out, 1, np.random.default_rng(seed))
@@ -74,27 +73,22 @@ def empirical_bernstein(
     """Interval for the mean of which `values` are independent draws, valid at any sample size.
 
     With the sample variance V of n > 1 values, δ = 1 − confidence, L = log(3/δ), r = high − low,
+    it is mean ± (√(2VL/n) + 7rL / (3(n − 1))), cut to the range from `low` to `high`, which is
+    known beforehand and is not the sample's own extremes. Both ends hold with the given confidence,
+    either by itself with 1 − 2δ/3: to quote one end alone at 0.95, ask for 0.925. ValueError if a
+    value is out of range.
 
-        mean ± (√(2VL/n) + 7rL / (3(n − 1))),
-
-    both ends cut to the range from `low` to `high`, which is known beforehand and is not the
-    sample's own extremes. Both ends hold with the given confidence, either by itself with
-    1 − 2δ/3: to quote one end alone at 0.95, ask for 0.925. ValueError if a value is out of range.
-
-    Andreas Maurer and Massimiliano Pontil (2009), arXiv:0907.3740, Theorems 3, 4 and 10. Their
-    Theorem 4 is one end, with log(2/δ); both share the bound on the variance, which makes it three
-    events in place of four.
+    Maurer & Pontil (2009), arXiv:0907.3740, Theorems 3, 4 and 10. Their Theorem 4 is one end, with
+    log(2/δ); both share the bound on the variance, which makes it three events in place of four.
     """
     z = np.asarray(values, dtype=np.float64)
     message = f"values have shape {z.shape}; expected (n,) with n at least 2"
     require(z.ndim == 1 and len(z) >= 2, message)
     message = f"the range is [{low}, {high}]; expected finite numbers, low below high"
     require(-math.inf < low < high < math.inf, message)
-    require(
-        low <= z.min() and z.max() <= high,
-        f"values run from {z.min():.6g} to {z.max():.6g}; expected them within the range "
-        f"[{low:.6g}, {high:.6g}] that low and high promise",
-    )
+    seen, rule = f"{z.min():.6g} to {z.max():.6g}", f"[{low:.6g}, {high:.6g}]"
+    message = f"values run from {seen}; expected them within {rule}, as low and high promise"
+    require(low <= z.min() and z.max() <= high, message)
     n, penalty = len(z), math.log(3 / risk_of(confidence))
     reach = math.sqrt(2 * z.var(ddof=1) * penalty / n) + 7 * (high - low) * penalty / (3 * (n - 1))
     mean = float(z.mean())
@@ -138,11 +132,11 @@ def learning_curve(
 ) -> LearningCurve:
     """Measure held-out error at sizes that grow by √2, from twice the lesser dimension to all.
 
-    In each of the `draws` the pairs are divided and ordered anew. Parameters and exceptions are
-    those of `held_out_error`, but rows may have any lengths, and enough of them must be left to fit
-    on for four sizes: on fewer pairs than dimensions a map guesses whole directions, and no power
-    law holds. A floor fitted with the law would trade against its exponent; half the gap between
-    the errors needs none, as fitted error lies as far below it as held-out error above, to 1/m.
+    In each of the `draws` the pairs are divided and ordered anew. Parameters and errors are those
+    of `held_out_error`, but rows may have any lengths, and enough of them must be left to fit on
+    for four sizes: on fewer pairs than dimensions a map guesses whole directions, and no power law
+    holds. The law is fitted to half the gap between the errors, as a floor fitted with it would
+    trade against its exponent: fitted error is as far below it as held-out error above, to 1/m.
     """
     x, y = as_pairs(X, Y)
     require(draws >= 1, f"draws is {draws}; expected at least 1")
@@ -162,7 +156,7 @@ def learning_curve(
         )
         for k, seen in enumerate(accumulate(batches, Cross.plus)):
             W, _ = polar(seen.xy)
-            # The map of all pairs has the same expected error on any random part of them, so
+            # The map of all pairs has the same expected error on any random part of them:
             # counting from it takes out the luck of the draw and nothing else.
             for side, cross in enumerate((seen, unseen)):
                 errors[side, k] += _error(W, cross) - _error(W_all, cross)
@@ -205,8 +199,7 @@ def pairs_needed(
 ) -> PairsNeeded:
     """Estimate how many pairs a map needs to come within `excess`, below 4, of the best one.
 
-    The other parameters and exceptions are those of `learning_curve`; and ValueError if a row is
-    longer than 1.
+    Other parameters and errors are those of `learning_curve`; no row may be longer than 1.
     """
     x, y = _unit_pairs(X, Y)
     require(0 < excess < 4, f"excess is {excess}; expected a number between 0 and 4")
@@ -238,8 +231,8 @@ def _losses(alignment: Alignment, X: Embeddings, Y: Embeddings) -> tuple[Matrix,
     losses = np.vecdot(moved - target, moved - target)
     if not alignment.whiten:  # going down, the padded target misses what the projection drops
         losses += alignment.scale**2 * np.vecdot(source, source) - np.vecdot(moved, moved)
-    farthest_source = 1 + float(np.linalg.norm(alignment.source_mean))
-    farthest_target = 1 + float(np.linalg.norm(alignment.target_mean))
+    means = alignment.source_mean, alignment.target_mean
+    farthest_source, farthest_target = (1 + float(np.linalg.norm(mean)) for mean in means)
     stretch = alignment.scale * float(np.linalg.norm(alignment.map, 2))
     highest = (stretch * farthest_source + farthest_target) ** 2
     return np.clip(losses, 0.0, highest), highest
@@ -261,13 +254,11 @@ def _split(
 def _unit_pairs(X: ArrayLike, Y: ArrayLike) -> tuple[Embeddings, Embeddings]:
     """Return both sides, checked by `as_pairs`, with no row longer than 1."""
     x, y = as_pairs(X, Y)
+    remedy = "normalise the rows, or divide both sides by one length that none exceeds"
     for side, name in ((x, SOURCE), (y, TARGET)):
         reject_nonfinite(side, name)
         lengths = np.linalg.norm(side.astype(np.float64, copy=False), axis=1)
         row = int(lengths.argmax())
-        require(
-            lengths[row] <= LONGEST,
-            f"{name} has length {lengths[row]:.4g} in row {row}; expected at most 1: "
-            "normalise the rows, or divide both sides by one length that none exceeds",
-        )
+        found = f"{name} has length {lengths[row]:.4g} in row {row}"
+        require(lengths[row] <= LONGEST, f"{found}; expected at most 1: {remedy}")
     return x, y

@@ -29,8 +29,7 @@ class Moments:
 
     Moments of a union of disjoint batches are the sum of the batches' moments, so one pass over
     the pairs suffices, in any order, on any number of machines: O(n d²) time and O(d²) memory.
-    They are merged by the update of Chan, Golub & LeVeque (1983),
-    doi:10.1080/00031305.1983.10483115.
+    Merged as by Chan, Golub & LeVeque (1983), doi:10.1080/00031305.1983.10483115.
 
     Attributes
     ----------
@@ -58,10 +57,10 @@ class Moments:
 
     @classmethod
     def from_arrays(cls, X: ArrayLike, Y: ArrayLike) -> Moments:
-        """Moments of the pairs (X[i], Y[i]), multiplied and summed in float64.
+        """Moments of the pairs (X[i], Y[i]), shapes (n, d_x) and (n, d_y), summed in float64.
 
-        X and Y have shapes (n, d_x) and (n, d_y). TypeError or ValueError if they are not two
-        finite matrices of real numbers with equally many rows.
+        TypeError or ValueError if X and Y are not two finite matrices of real numbers with equally
+        many rows.
         """
         return moments_of(*as_pairs(X, Y))
 
@@ -69,8 +68,8 @@ class Moments:
     def from_batches(cls, pairs: Iterable[Batch], *, checkpoint: StrPath | None = None) -> Moments:
         """Moments of the union of batches, each a pair (X, Y) of shapes (k, d_x) and (k, d_y).
 
-        One batch is held at a time, k as it comes; those of no rows are skipped. Errors are those
-        of `from_arrays`, with the batch's number; and ValueError if there is no row at all, if the
+        One batch is held at a time; those of no rows are skipped. Errors are those of
+        `from_arrays`, with the batch's number; and ValueError if there is no row at all, if the
         batches differ in dimension, or if the checkpoint is of other batches.
 
         A checkpoint is a file in which to keep the sum so far: about every ten seconds, and when
@@ -88,9 +87,13 @@ class Moments:
 
         try:
             for number, batch in enumerate(batches, start=done):
-                part = _moments_of_batch(batch, number)
-                if part is not None:
-                    total = part if total is None else total + part
+                try:
+                    x, y = _batch(batch)
+                    if len(x) or len(y):
+                        part = moments_of(*as_pairs(x, y))
+                        total = part if total is None else total + part
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"batch {number}: {error}") from error
                 done = number + 1
                 if monotonic() - written > CHECKPOINT_SECONDS:
                     keep()
@@ -108,16 +111,14 @@ class Moments:
     def from_dask(cls, X: Any, Y: Any) -> Moments:
         """Moments of the pairs of two Dask arrays, computed where their blocks are.
 
-        Each block of rows becomes its moments on the worker that holds it, and they are added in
-        a tree, always in the same order, so that neither the scheduler nor a lost worker changes a
-        bit. No rows move between workers if the arrays are made block by block
+        They are added in a tree, always in the same order, so that neither the scheduler nor a lost
+        worker changes a bit. No rows move between workers if both arrays are made block by block
         (`dask.array.map_blocks`, `from_array`, `from_zarr`) and are cut alike; else Y's rows are
         cut as X's are, and blocks of columns are merged. Workers need this package too, with the
         extra ``scale``; the cluster is the current one, see `dask.distributed.Client`.
 
-        X and Y have shapes (n, d_x) and (n, d_y). TypeError and ValueError as of `from_arrays`,
-        naming the row of the whole array; TypeError for what is no Dask array, ValueError for
-        blocks whose sizes Dask does not know.
+        Shapes and errors are those of `from_arrays`, rows numbered by the whole array; TypeError
+        for what is no Dask array, ValueError for blocks whose sizes Dask does not know.
         """
         from .cluster import sum_over_blocks
 
@@ -169,8 +170,7 @@ class Moments:
         )
 
     def __radd__(self, other: object) -> Moments:
-        # sum() starts from 0
-        return self if other == 0 else NotImplemented
+        return self if other == 0 else NotImplemented  # sum() starts from 0
 
     def _in_units(self, scales: Scales) -> Moments:
         x, y = self.source_scale / scales[0], self.target_scale / scales[1]
@@ -241,15 +241,6 @@ def as_moments(X: ArrayLike | Moments, Y: ArrayLike | None) -> Moments:
     return given if isinstance(given, Moments) else moments_of(*given)
 
 
-def _moments_of_batch(batch: Batch, number: int) -> Moments | None:
-    """Moments of one batch, None if it has no rows."""
-    try:
-        x, y = _batch(batch)
-        return moments_of(*as_pairs(x, y)) if len(x) or len(y) else None
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"batch {number}: {error}") from error
-
-
 def _batch(batch: Batch) -> tuple[Embeddings, Embeddings]:
     try:
         X, Y = batch
@@ -290,8 +281,8 @@ def moments_of(
 ) -> Moments:
     """Moments of checked arrays: block products in `dtype`, summed in float64.
 
-    With `about_mean` false the scatter is about the origin and the means are given as zeros, which
-    is all that uncentred maps and certificates need. ValueError if a side holds NaN or infinity.
+    With `about_mean` false the scatter is about the origin and the means are zeros, all that
+    uncentred certificates need. ValueError if a side holds NaN or infinity.
     """
 
     def summed(units: Scales) -> Moments:
@@ -304,10 +295,8 @@ def moments_of(
 
 def _moments_of_block(x: Embeddings, y: Embeddings, start: NDArray[np.int64]) -> Moments:
     """Moments of a block of rows, the first of which is row `start` of the whole arrays."""
-    x, y = as_pairs(x, y)
-    # What came over the network may lie across words in memory, and then BLAS is called another
-    # way, whose last bits differ.
-    x, y = (np.require(side, requirements=["C", "A"]) for side in (x, y))
+    # What came over the network may lie across words in memory: BLAS would give other last bits.
+    x, y = (np.require(side, requirements=["C", "A"]) for side in as_pairs(x, y))
     try:
         return moments_of(x, y)
     except ValueError:

@@ -21,10 +21,7 @@ def polar(cross: Matrix) -> tuple[Matrix, float]:
 
 
 def svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-    """Thin SVD by divide and conquer, and by QR iteration where that gives up.
-
-    It does at times, on harmless matrices of which most singular values are zero.
-    """
+    """Thin SVD by divide and conquer, and by QR where that fails, on many zero singular values."""
     try:
         return np.linalg.svd(matrix, full_matrices=False)
     except np.linalg.LinAlgError:
@@ -44,13 +41,11 @@ def shrunk(cross: Matrix, prior: Matrix | None, share: float) -> tuple[Matrix, f
 
     The share is λ/σ_1(C), so that neither the number of pairs nor their length matters.
 
-    λW₀ is what λ pseudo-pairs (I, W₀) add to C. W is the most probable map if y = xW + isotropic
-    Gaussian noise of variance τ² and W has the matrix Langevin prior, of density proportional to
-    exp(κ tr(W₀ᵀW)), with κτ² = λ and d_x <= d_y (Downs, 1972, doi:10.1093/biomet/59.3.665). As λ
-    grows the error on the pairs never falls and the distance from W₀ never rises. As λ → ∞, W → W₀;
-    as λ → 0, W tends to the map of least error nearest to W₀, so that directions that no pair has
-    shown go as near to where W₀ sends them as they can. Proofs are in the notebook "Search text and
-    images together", N6.
+    W is the most probable map if y = xW + isotropic Gaussian noise of variance τ² and W has the
+    matrix Langevin prior, of density proportional to exp(κ tr(W₀ᵀW)), with κτ² = λ and d_x <= d_y
+    (Downs, 1972, doi:10.1093/biomet/59.3.665). As λ grows the error on the pairs never falls and
+    the distance from W₀ never rises. As λ → ∞, W → W₀; as λ → 0, W tends to the map of least error
+    nearest to W₀. Proofs are in the notebook "Search text and images together", N6.
     """
     if prior is None or share == 0.0:
         return polar(cross)
@@ -67,14 +62,10 @@ def orthogonal_procrustes(
     inputs, by Schönemann (1966), doi:10.1007/BF02289451; see `align` for unequal dimensions,
     centring, scaling and the error. A and B have shape (n, d), row i of both the same object;
     TypeError or ValueError if they are not finite matrices of real numbers of the same shape.
-    `check_finite` has no effect, NaN and infinity always raise: seeing them costs nothing here.
+    `check_finite` has no effect: NaN and infinity always raise.
 
-    Returns
-    -------
-    R : ndarray, shape (d, d)
-        The orthogonal factor of the polar decomposition of AᵀB.
-    scale : float
-        Sum of the singular values of AᵀB. The least error is ‖A‖² + ‖B‖² − 2·scale.
+    Returns R, shape (d, d), the orthogonal polar factor of AᵀB, and the scale, the sum of AᵀB's
+    singular values: the least error is ‖A‖² + ‖B‖² − 2·scale.
 
     Examples
     --------

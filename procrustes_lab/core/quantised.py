@@ -19,10 +19,8 @@ def suspect(rows: ArrayLike) -> str:
     ``"packed bits"``: a byte's last bit is noise, as often one as zero; that of packed bits is a
     coordinate, and lopsided. In five networks' vectors most columns are (p < 10⁻⁶ each, 2,000
     rows), and at most one in nine of quantised coordinates.
-
     ``"wrapped codes"``: a coordinate that was out of range and not clipped comes in at the other
     end, where a linear regression on the others, by half of the rows, does not expect it.
-
     ``"codes of a byte"``: where nearly every column fills all 256 values, each had a range of its
     own, and zero stands for another number in each. Two thousand rows, shape (k, d), are plenty.
     """

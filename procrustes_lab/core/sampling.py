@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from .moments import Moments, as_moments
 from .polar import svd
-from .sums import BLOCK_BYTES, Matrix
+from .sums import BLOCK_BYTES
 from .validate import as_pairs, require
 
 
@@ -25,7 +25,11 @@ def effective_dimension(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> f
     single one gives 1, and a side without energy 0. X and Y are as in `align`.
     """
     xx, _, yy = as_moments(X, Y).products()
-    return min(_filled(xx), _filled(yy))
+    filled = []
+    for second_moment in (xx, yy):
+        values = np.maximum(np.linalg.eigvalsh(second_moment), 0.0)
+        filled.append(np.sqrt(values).sum() ** 2 / values.sum() if values.any() else 0.0)
+    return float(min(filled))
 
 
 def excess_from_deviation(nuclear: float) -> float:
@@ -42,8 +46,8 @@ def deviation_bound(dimension: float, pairs: int, *, risk: float | None = None) 
     """Bound ‖M̂ − M‖_*: √(d/m) in expectation, √(d/m) + √(2 log(1/η)/m) but for a chance of η.
 
     d is the `effective_dimension` of the population (the number of coordinates will do), m the
-    pairs, η the risk. The tail is by McDiarmid (1989), doi:10.1017/CBO9781107359949.008. ValueError
-    if the dimension is negative, there is no pair, or the risk is out of range.
+    pairs, η the risk. McDiarmid (1989), doi:10.1017/CBO9781107359949.008. ValueError if one is out
+    of range.
     """
     message = f"dimension is {dimension}; expected a finite number of at least 0"
     require(0 <= dimension < math.inf, message)
@@ -107,9 +111,3 @@ def risk_of(confidence: float) -> float:
     """1 − confidence; ValueError if the confidence is out of range."""
     require(0 < confidence < 1, f"confidence is {confidence}; expected a number between 0 and 1")
     return 1 - confidence
-
-
-def _filled(second_moment: Matrix) -> float:
-    """Return (tr √C)² / tr C."""
-    values = np.maximum(np.linalg.eigvalsh(second_moment), 0.0)
-    return float(np.sqrt(values).sum() ** 2 / values.sum()) if values.any() else 0.0

@@ -1,15 +1,7 @@
 """How similar two spaces are, by the measures that others use: all of them from the moments.
 
-With the rows of X and Y centred unless ``center=False``, every measure here is left alone by
-rotations and by a change of scale of either side. CKA c and normalised Bures similarity F bound
-each other (T7). Write d for the larger dimension, and r for the geometric mean of the two
-participation ratios; then
-
-    F² / (d − (d − 1) F²) ≤ c ≤ d F²               where F ≤ 1/d,
-                          ≤ F² / (F² + (1 − F)²/(d − 1))  elsewhere,
-    c / r ≤ F² ≤ 1 − (1 − c) / r.
-
-Proofs are in the notebook "Compare with CKA".
+No measure here sees a rotation or a change of scale of either side. Proofs are in the notebook
+"Compare with CKA".
 """
 
 from __future__ import annotations
@@ -29,12 +21,10 @@ def cka(X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = Tr
 
     From 0, no direction in common, to 1, equal up to a rotation and a scale. With centring it is
     the RV coefficient. If both Gram matrices are scaled to Frobenius norm 1, their discrepancy is
-    ε² = 2(1 − CKA). X, Y and center are as in `align`, but that means are subtracted by default.
-    TypeError or ValueError if the inputs are not two finite matrices of real numbers with equally
-    many rows, or nothing is left of a side: all its rows are equal, or zero if not centred.
+    ε² = 2(1 − CKA). X, Y and errors are those of `align`, but that means are subtracted by default;
+    and ValueError if nothing is left of a side: all its rows are equal, or zero if not centred.
 
-    Kornblith, Norouzi, Lee & Hinton (2019), arXiv:1905.00414; Robert & Escoufier (1976),
-    doi:10.2307/2347233.
+    Kornblith et al. (2019), arXiv:1905.00414; Robert & Escoufier (1976), doi:10.2307/2347233.
     """
     xx, xy, yy = _products(X, Y, center)
     return min(float(np.vdot(xy, xy) / (np.linalg.norm(xx) * np.linalg.norm(yy))), 1.0)
@@ -47,10 +37,8 @@ def bures_similarity(
 
     It is the mean cosine, weighted by length, between matched rows after the best orthogonal
     map, and the cosine of the Riemannian shape distance; for sides of equal energy, 1 − p²/t.
-    Parameters and exceptions are those of `cka`.
-
-    Harvey, Larsen & Williams (2023), arXiv:2311.11436; Bhatia, Jain & Lim (2019),
-    doi:10.1016/j.exmath.2018.01.002.
+    Parameters and exceptions are those of `cka`. Harvey, Larsen & Williams (2023),
+    arXiv:2311.11436; Bhatia, Jain & Lim (2019), doi:10.1016/j.exmath.2018.01.002.
     """
     _, xy, _ = _products(X, Y, center)
     return min(float(np.linalg.svd(xy, compute_uv=False).sum()), 1.0)
@@ -75,12 +63,12 @@ class Range(NamedTuple):
 
 
 def cka_range(bures: float, dimension: int) -> Range:
-    """Where CKA can be, given the normalised Bures similarity F and the larger dimension.
+    """Where CKA can be, given the normalised Bures similarity F and the larger dimension (T7).
 
     The greatest value is attained, the least in dimensions 1 and 2, and at F = 0 and 1. Any bound
     on the ranks of both sides will do for the dimension. ValueError for what is out of range.
     """
-    _check_similarity("bures", bures)
+    require(0.0 <= bures <= 1.0, f"bures is {bures}; expected a similarity from 0 to 1")
     require(dimension >= 1, f"dimension is {dimension}; expected at least 1")
     F2 = bures**2
     least = F2 / (dimension - (dimension - 1) * F2)
@@ -90,15 +78,15 @@ def cka_range(bures: float, dimension: int) -> Range:
 
 
 def bures_range(cka: float, participation: float) -> Range:
-    """Where the normalised Bures similarity can be, given CKA and the participation ratio r.
+    """Where the normalised Bures similarity can be, given CKA and the participation ratio r (T7).
 
     r is the geometric mean of the two `participation_ratios`. Both ends are attained: the least by
     sides that share one direction, the greatest by two axes that swap their lengths. ValueError for
     what is out of range.
     """
-    message = f"participation is {participation}; expected at least 1"
-    require(participation >= 1 - 1e-9, message)  # rounding of 1
-    _check_similarity("cka", cka)
+    slack = 1e-9  # rounding of 1
+    require(participation >= 1 - slack, f"participation is {participation}; expected at least 1")
+    require(0.0 <= cka <= 1.0, f"cka is {cka}; expected a similarity from 0 to 1")
     participation = max(participation, 1.0)
     return Range(float(np.sqrt(cka / participation)), float(np.sqrt(1 - (1 - cka) / participation)))
 
@@ -110,12 +98,8 @@ def procrustes_floor(cka: float) -> float:
     or not, as the CKA is. It is at least (1 − c)/√2, and is attained at every c by two axes that
     swap their lengths. ValueError if `cka` is out of range.
     """
-    _check_similarity("cka", cka)
+    require(0.0 <= cka <= 1.0, f"cka is {cka}; expected a similarity from 0 to 1")
     return float(2 * (1 - cka) / (np.sqrt(1 + cka) + np.sqrt(2 * cka)))
-
-
-def _check_similarity(name: str, value: float) -> None:
-    require(0.0 <= value <= 1.0, f"{name} is {value}; expected a similarity from 0 to 1")
 
 
 def participation_ratios(
@@ -137,8 +121,8 @@ def _products(
     xx, xy, yy = (moments.centred() if center else moments).products()
     wholes = moments.products()
     for name, part, whole in ((SOURCE, xx, wholes[0]), (TARGET, yy, wholes[2])):
-        if np.trace(part) <= 1e-28 * np.trace(whole):
-            found = "rows that are all equal" if center and whole.any() else "no row but zeros"
-            raise ValueError(f"{name} has {found}; expected rows that differ, to compare them")
+        found = "rows that are all equal" if center and whole.any() else "no row but zeros"
+        message = f"{name} has {found}; expected rows that differ, to compare them"
+        require(np.trace(part) > 1e-28 * np.trace(whole), message)
     source, target = np.sqrt(np.trace(xx)), np.sqrt(np.trace(yy))
     return xx / source / source, xy / source / target, yy / target / target

@@ -15,6 +15,7 @@ from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
 Matrix = NDArray[np.float64]
 Real = type[np.floating[Any]]
 Scales = tuple[float, float]
+Names = tuple[str, str]
 
 BLOCK_BYTES = 2**25  # of a block of rows of one side, as float64
 
@@ -48,10 +49,7 @@ class Cross(NamedTuple):
 # Overflow while summing is no error: `scales` sees it in the sums and mends it.
 @np.errstate(all="ignore")
 def cross_of(
-    X: Embeddings,
-    Y: Embeddings,
-    dtype: Real = np.float64,
-    names: tuple[str, str] = (SOURCE, TARGET),
+    X: Embeddings, Y: Embeddings, dtype: Real = np.float64, names: Names = (SOURCE, TARGET)
 ) -> Cross:
     """Cross product and energies of checked arrays: a third of the work of all moments.
 
@@ -105,8 +103,7 @@ def second_moments(
 def product_type(X: Embeddings, Y: Embeddings) -> Real:
     """Type in which to multiply first: float32 if the data is, and many blocks average its error.
 
-    The relative error of summed products is then near 4e-9: who subtracts them, and has not
-    enough left, must multiply in float64.
+    Its relative error is then near 4e-9: where little is left of a difference, use float64.
     """
     narrow = max(X.dtype.itemsize, Y.dtype.itemsize) <= 4
     return np.float32 if narrow and len(X) >= 20_000 else np.float64
@@ -119,8 +116,7 @@ def _blocks(
 
     Rows in memory that need no conversion come in one block if `whole`, which is a little faster.
     """
-    # Sums inside a float32 product are kept short; float64 then adds the blocks.
-    rows = 512
+    rows = 512  # sums inside a float32 product are kept short; float64 then adds the blocks
     if dtype is not np.float32:
         rows = max(rows, BLOCK_BYTES // (8 * max(X.shape[1], Y.shape[1])))
     if whole and dtype is np.float64 and units == (1.0, 1.0) and _is_plain(X) and _is_plain(Y):
@@ -176,9 +172,7 @@ def _dominant_mean(block: Embeddings) -> Embeddings:
     return np.where(dominates, mean, mean.dtype.type(0))
 
 
-def scales(
-    X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: tuple[str, str]
-) -> Scales:
+def scales(X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: Names) -> Scales:
     """Return the powers of two that bring the squares of each side into range; 1 if they are."""
     low, high = (1e-16, 1e32) if dtype is np.float32 else (1e-200, 1e200)
 

@@ -13,10 +13,9 @@ TARGET = "Y (target)"
 
 
 def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> Embeddings:
-    """Return `array` as an array of floats of shape (n, d), without copying floats.
+    """Return `array` as `as_numbers` does, of shape (n, d); NaN and infinity are found later.
 
-    Raises as `as_numbers` does, and ValueError if it is not two-dimensional or, unless
-    `allow_empty`, has no rows or no columns. The arithmetic finds NaN and infinity later.
+    ValueError if it is not two-dimensional or, unless `allow_empty`, has no rows or no columns.
     """
     values = as_numbers(array, name)
     require(
@@ -32,10 +31,10 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
 def as_numbers(array: ArrayLike, name: str) -> Embeddings:
     """Return `array` as an array of floats of any shape, without copying floats.
 
-    Integers and booleans become float64, bfloat16 float32; float16, float32 and float64 are kept. A
-    column of vectors, such as a data frame's or a list array of Arrow's, becomes a matrix; tensors
-    of torch are taken from wherever they are. TypeError if it does not hold real numbers (None, a
-    generator, a sparse or masked array, complex numbers, strings, objects), ValueError if ragged.
+    Integers and booleans become float64, bfloat16 float32. A column of vectors, such as a data
+    frame's or a list array of Arrow's, becomes a matrix; tensors of torch are taken from wherever
+    they are. TypeError if it does not hold real numbers (None, a generator, a sparse or masked
+    array, complex numbers, strings, objects), ValueError if ragged.
     """
     given: Any = array
     if given is None or hasattr(given, "__next__"):
@@ -87,22 +86,19 @@ def as_pairs(
     *,
     allow_empty: bool = False,
 ) -> tuple[Embeddings, Embeddings]:
-    """Return both sides checked by `as_embeddings`, and that their rows are of the same objects.
-
-    ValueError if the numbers of rows differ, or the indices of two data frames do.
-    """
+    """Return both sides, checked by `as_embeddings`; ValueError if their rows do not match."""
     x = as_embeddings(X, source, allow_empty=allow_empty)
     y = as_embeddings(Y, target, allow_empty=allow_empty)
-    if len(x) != len(y):
-        hint = ""
-        if x.shape[1] == y.shape[1]:
-            hint = "; did one side gain or lose objects?"
-        elif x.shape[1] == len(y) or y.shape[1] == len(x):
-            hint = "; is one of them transposed?"
-        raise ValueError(
-            f"{target} has {len(y)} rows, {source} has {len(x)}: "
-            f"row i of each must be the same object{hint}"
-        )
+    hint = ""
+    if x.shape[1] == y.shape[1]:
+        hint = "; did one side gain or lose objects?"
+    elif x.shape[1] == len(y) or y.shape[1] == len(x):
+        hint = "; is one of them transposed?"
+    require(
+        len(x) == len(y),
+        f"{target} has {len(y)} rows, {source} has {len(x)}: "
+        f"row i of each must be the same object{hint}",
+    )
     reject_other_index(X, Y, source, target)
     return x, y
 
@@ -123,18 +119,16 @@ def reject_other_index(X: object, Y: object, source: str = SOURCE, target: str =
     labels: Any
     others: Any
     labels, others = (getattr(side, "index", None) for side in (X, Y))
-    if hasattr(labels, "equals") and hasattr(others, "equals") and not labels.equals(others):
-        raise ValueError(
-            f"{target} and {source} have different indices; expected the same labels in the same "
-            "order: Y.loc[X.index] joins by label, .to_numpy() on both pairs by position"
-        )
+    labelled = hasattr(labels, "equals") and hasattr(others, "equals")
+    require(
+        not labelled or labels.equals(others),
+        f"{target} and {source} have different indices; expected the same labels in the same "
+        "order: Y.loc[X.index] joins by label, .to_numpy() on both pairs by position",
+    )
 
 
 def reject_nonfinite(array: Embeddings, name: str, first_row: int = 0) -> None:
-    """Raise ValueError naming the first NaN or infinity in a matrix, if it has one.
-
-    `first_row` is the number of its first row, where it is a block of a larger set.
-    """
+    """Raise ValueError naming the first NaN or infinity, in rows numbered from `first_row`."""
     for start in range(0, len(array), 8192):
         block = array[start : start + 8192]
         for row, column in np.argwhere(~np.isfinite(block))[:1]:

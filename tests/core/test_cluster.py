@@ -196,9 +196,9 @@ def test_at_most_so_many_moments_are_added_by_a_task(monkeypatch):
 
     def total(parts):
         sizes.append(len(parts))
-        return sum(parts[1:], start=parts[0])
+        return sum(parts)
 
-    monkeypatch.setattr(cluster, "_total", total)
+    monkeypatch.setattr(cluster, "sum", total, raising=False)
     X, Y = some_pairs()
     with dask.config.set(scheduler="synchronous"):
         pl.Moments.from_dask(da.from_array(X, chunks=(9, 7)), da.from_array(Y, chunks=(9, 4)))
