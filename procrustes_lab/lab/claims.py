@@ -1,7 +1,4 @@
-"""Claims: checked statements, kept in one ledger and shown where they are made.
-
-Whoever runs the notebook reads them from its own outputs, under the MIME type `CLAIM_MIME`.
-"""
+"""Claims: checked statements, kept in one ledger, and shown, also to programs, where made."""
 
 from __future__ import annotations
 
@@ -29,11 +26,7 @@ class ClaimError(AssertionError):
 
 @dataclass(frozen=True)
 class Claim:
-    """One checked statement, its values as they are shown and as JSON has them.
-
-    So numbers are rounded, and infinities and NaN are strings. `margin` says by how much it held
-    (negative: by how much it failed); None where the values are not compared as numbers.
-    """
+    """One checked statement, with values as JSON has them: rounded, infinities and NaN as text."""
 
     id: str
     sentence: str
@@ -42,18 +35,13 @@ class Claim:
     bound: Value
     tolerance: float
     holds: bool
-    margin: Value | None
+    margin: Value | None  # by how much it held; None where values are not compared as numbers
 
     @property
     def comparison(self) -> str:
         """The comparison in symbols, such as `0.827 ≤ 1.491`."""
-        within = f" ± {_shown(self.tolerance)}" if self.tolerance else ""
-        return f"{_shown(self.observed)} {_SYMBOL[self.relation]} {_shown(self.bound)}{within}"
-
-    @property
-    def shown_margin(self) -> str:
-        """The margin as it is shown."""
-        return "" if self.margin is None else _shown(self.margin)
+        within = f" ± {shown(self.tolerance)}" if self.tolerance else ""
+        return f"{shown(self.observed)} {_SYMBOL[self.relation]} {shown(self.bound)}{within}"
 
     def __str__(self) -> str:
         return f"{_MARK[self.holds]} {self.id}  {self.sentence}: {self.comparison}"
@@ -99,23 +87,21 @@ def claim(
     """Check that `observed` is at most, at least, or equal to a value; show it, and keep it.
 
     The id is short and unique in the notebook, such as `T2-lower`; the sentence has no numbers.
-    Values are numbers, truth values or SymPy expressions. An expression that is a number is
-    compared as one; any other is compared exactly, as it is written, so simplify it first. A number
-    may lie beyond the bound, or off the value that it must equal, by the tolerance. The decision
-    uses the values as given, and NaN satisfies nothing. What is shown is rounded to four
-    significant digits, and an observed value and the margin also to twelve decimals, so that the
-    rounding noise in which machines differ does not show.
+    Values are numbers, truth values or SymPy expressions; one that is no number is compared
+    exactly, as it is written, so simplify it first. A number may lie beyond the bound, or off the
+    value that it must equal, by the tolerance. The decision uses the values as given, and NaN
+    satisfies nothing. What is shown is rounded to four significant digits, and an observed value
+    and the margin also to twelve decimals, so that noise in which machines differ does not show.
 
-    Raises ClaimError if the claim does not hold; it is shown first. Raises TypeError if not exactly
-    one relation is given, or a value cannot be compared, and ValueError if the tolerance is
-    negative or not finite, or the id was already used: not by the same cell, which may run again.
+    ClaimError if the claim does not hold; it is shown first. TypeError if not exactly one relation
+    is given, or a value cannot be compared, and ValueError if the tolerance is negative or not
+    finite, or the id was already used: not by the same cell, which may run again.
     """
     relations = {"at_most": at_most, "at_least": at_least, "equals": equals}
     given = {name: bound for name, bound in relations.items() if bound is not None}
     if len(given) != 1:
-        found = " and ".join(given) or "none of them"
-        wanted = "exactly one of at_most, at_least and equals"
-        raise TypeError(f"claim {id!r} has {found}: give {wanted}")
+        found = f"claim {id!r} has {' and '.join(given) or 'none of them'}"
+        raise TypeError(f"{found}: give exactly one of at_most, at_least and equals")
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"claim {id!r} has tolerance {tolerance}: expected 0 or more, and finite")
     from IPython import get_ipython  # heavy, and in a notebook there already
@@ -146,7 +132,7 @@ def claims_table() -> Html:
     rows = [
         f'<tr><td style="color:{_COLOUR[one.holds]}">{_MARK[one.holds]}</td>'
         f"<td {left}>{escape(one.id)}</td><td {left}>{escape(one.sentence)}</td>"
-        f"<td {left}>{escape(one.comparison)}</td><td>{one.shown_margin}</td></tr>"
+        f"<td {left}>{escape(one.comparison)}</td><td>{shown(one.margin)}</td></tr>"
         for one in claims
     ]
     return Html(
@@ -200,5 +186,6 @@ def _rounded(value: Value, decimals: int | None = None) -> Value:
     return rounded if decimals is None else round(rounded, decimals) + 0.0  # never -0.0
 
 
-def _shown(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def shown(value: Value | None) -> str:
+    """Write a value, with four significant digits at most; None is nothing."""
+    return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)

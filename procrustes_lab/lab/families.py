@@ -23,8 +23,7 @@ def extremal(n: int, source_dim: int, target_dim: int, epsilon: float = 1.0) -> 
 
     The sources live on the first min(d_x, n) objects, the targets on the next, all of one length.
     So G − H is diagonal with r = min(n, d_x + d_y) entries ±c, c = ε/√r, and XᵀY = 0 leaves nothing
-    to align: p² = t = rc = √r·ε. Up to rotations of object space and of either side, no other pair
-    attains T1, except G = H.
+    to align: p² = t = rc = √r·ε. Up to rotations, and but for G = H, no other pair attains T1.
     """
     length = np.sqrt(epsilon) / min(n, source_dim + target_dim) ** 0.25
     return length * np.eye(n, source_dim), length * np.eye(n, target_dim, k=-min(n, source_dim))
@@ -35,8 +34,7 @@ def spectral(source: ArrayLike, target: ArrayLike, epsilon: float) -> Pair:
 
     Axis i of X has length x_i and axis i of Y length y_i, both sorted, in d orthogonal planes; X
     and Y are (2d, d). The axes with the smallest products turn by a right angle, the next by part
-    of one, the rest not. These spectra allow ε² from Σ(x_i² − y_i²)² to Σ(x_i⁴ + y_i⁴): raises
-    ValueError for another.
+    of one, the rest not. ValueError unless ε² is from Σ(x_i² − y_i²)² to Σ(x_i⁴ + y_i⁴).
     """
     x, y = np.sort(np.asarray(source, float)), np.sort(np.asarray(target, float))
     least, most = np.sum((x**2 - y**2) ** 2), np.sum(x**4 + y**4)
@@ -57,8 +55,8 @@ def unit_extremal(n: int, dim: int) -> Pair:
 
     The cosine and the sine of a frequency have squares that sum to 1 at every point; the constant
     and, for even n, the alternating column have constant squares. So each side is a tight frame
-    of unit vectors: G = (n/d)P, H = (n/d)P′ with orthogonal projections P and P′, PP′ = 0. Raises
-    ValueError if the basis cannot be split: n ≥ 2d, and n is even unless d is.
+    of unit vectors: G = (n/d)P, H = (n/d)P′ with orthogonal projections P and P′, PP′ = 0.
+    ValueError unless n ≥ 2d, and n is even or d is.
     """
     if n < 2 * dim or (n % 2 and dim % 2):
         raise ValueError(f"n = {n} points for d = {dim}: choose n ≥ 2d, and even unless d is")
@@ -79,13 +77,10 @@ def tilted(angles: ArrayLike, energies: ArrayLike) -> Pair:
 
     Axis i of X has squared length wᵢ and axis i of Y the same length at angle θᵢ ∈ [0, π/2] from
     it; the k planes are orthogonal, X and Y (2k, k). Each contributes eigenvalues ±wᵢ sin θᵢ to
-    G − H and wᵢ cos θᵢ to ‖XᵀY‖_*, so that
-
-        t = 2 Σ wᵢ,    Δ = 2 Σ wᵢ sin θᵢ,    ε² = 2 Σ wᵢ² sin² θᵢ,    p² = 2 Σ wᵢ (1 − cos θᵢ).
-
-    In the lens, (Δ/t, p²/t) is the average of the points (sin θᵢ, 1 − cos θᵢ) with weights wᵢ: on
-    its lower side for one common angle, on its upper side for angles 0 and π/2, and anywhere
-    between for others, because the lens is the convex hull of its lower side.
+    G − H and wᵢ cos θᵢ to ‖XᵀY‖_*, so that t = 2 Σ wᵢ, Δ = 2 Σ wᵢ sin θᵢ, ε² = 2 Σ wᵢ² sin² θᵢ and
+    p² = 2 Σ wᵢ (1 − cos θᵢ). In the lens, (Δ/t, p²/t) is the average, by wᵢ, of the points
+    (sin θᵢ, 1 − cos θᵢ) of its lower side, of which it is the convex hull: on that side for one
+    common angle, on the upper side for angles 0 and π/2.
     """
     theta, lengths = np.asarray(angles, float), np.sqrt(np.asarray(energies, float))
     return _in_planes(lengths, lengths * np.cos(theta), lengths * np.sin(theta))
@@ -96,8 +91,7 @@ def at(x: float, y: float) -> Pair:
 
     The ray from the origin through the point meets the lower side at the angle θ = 2 arctan(y/x),
     since (1 − cos θ)/sin θ = tan(θ/2). One plane at that angle carries the fraction x/sin θ of the
-    energy, and a plane that both sets share the rest. Raises ValueError outside the lens,
-    1 − √(1 − x²) ≤ y ≤ x ≤ 1, where no pair can be.
+    energy, and a plane that both sets share the rest. ValueError outside the lens.
     """
     theta, turned = _chord(x, y)
     return tilted([theta, 0.0], [turned / 2.0, (1.0 - turned) / 2.0])
@@ -184,7 +178,6 @@ def mixed_tilts(n: int, source_dim: int, target_dim: int, rng: np.random.Generat
     """Average a few random tilts, seen through random bases: fills the lens from side to side.
 
     Angles near 0 and π/2 are as likely as those between, so that sides and corners are visited too.
-    With n = 1 there is no second direction to tilt into: the two sets are collinear.
     """
     planes = max(1, min(n // 2, source_dim, target_dim))
     angles = np.pi / 2.0 * rng.beta(0.3, 0.3, planes)

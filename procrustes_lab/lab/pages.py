@@ -17,7 +17,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-from .claims import Result
+from .claims import Result, shown
 
 logging.getLogger("procrustes_lab.nbconvert").setLevel(logging.ERROR)  # pictures without a text
 
@@ -100,6 +100,7 @@ def index(results: Sequence[Result], notebooks: Sequence[Path]) -> str:
         claims=[(result.name, claim) for result in results for claim in result.claims],
         held=sum(result.held for result in results),
         failed=any(result.failure for result in results),
+        shown=shown,
     )
 
 

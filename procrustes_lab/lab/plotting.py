@@ -51,13 +51,10 @@ def dark_style() -> Iterator[None]:
     """Draw light ink on a dark page inside a ``with`` block; the palette stays."""
     ink, page = "#E6EDF3", "#0D1117"
     with mpl.rc_context():
-        mpl.rc("figure", facecolor=page)
-        mpl.rc("savefig", facecolor=page)
-        mpl.rc("axes", facecolor=page, edgecolor=ink, labelcolor=ink)
-        mpl.rc("text", color=ink)
-        mpl.rc("xtick", color=ink)
-        mpl.rc("ytick", color=ink)
-        mpl.rc("grid", color=ink, alpha=0.15)
+        mpl.rc(("figure", "savefig", "axes"), facecolor=page)
+        mpl.rc("axes", edgecolor=ink, labelcolor=ink)
+        mpl.rc(("text", "xtick", "ytick", "grid"), color=ink)
+        mpl.rc("grid", alpha=0.15)
         yield
 
 
@@ -87,20 +84,16 @@ def committed(name: str) -> None:
     """Show the committed figure or table of a name, or both: results of data not at hand."""
     from IPython.display import Image, Markdown, display
 
-    paths = [Path("..", "figures", f"{name}{ending}") for ending in (".png", ".md")]
-    found = [path for path in paths if path.is_file()]
+    kinds = {".png": Image, ".md": Markdown}
+    paths = [Path("..", "figures", f"{name}{ending}") for ending in kinds]
+    found = [kinds[path.suffix](filename=path) for path in paths if path.is_file()]
     if not found:
         raise FileNotFoundError(f"figures holds neither {name}.png nor {name}.md: run make refresh")
-    for path in found:
-        kind = Image(filename=path) if path.suffix == ".png" else Markdown(path.read_text("utf-8"))
-        display(kind)
+    display(*found)
 
 
 def lens_axes(ax: Axes, label_sides: bool = True) -> None:
-    """Prepare axes for points (Δ/t, p²/t): the lens shaded, in the colours of the style in force.
-
-    Labels write each side's inequality along it.
-    """
+    """Prepare axes for points (Δ/t, p²/t): the lens shaded, and along each side its inequality."""
     ink = mpl.rcParams["text.color"]
     x, y = lens.lower_side()
     ax.fill([*x, 0.0], [*y, 0.0], color=ink, alpha=0.07, linewidth=0, zorder=0)

@@ -62,7 +62,7 @@ def run(
     as far as it came), `html` and `figures`. Up to `jobs` notebooks run at a time, one for every
     core unless given, and each takes those of the parameters that it has. Returns a result for
     each, in the order given; one that fails stops no other. The notebooks are left as they are:
-    raises FileExistsError if a copy would replace the notebook it is a copy of.
+    FileExistsError if a copy would replace the notebook it is a copy of.
     """
     for notebook in notebooks:
         copy = output / "notebooks" / notebook.name
