@@ -92,14 +92,13 @@ class Choice:
 
     def _repr_html_(self) -> str:
         head, *rows = self._cells("map")
-        names = "".join(f"<th>{name}</th>" for name in head)
-        body = "".join(
-            f"<tr><td style='text-align:left'>{escape(name)}</td>"
-            f"{''.join(f'<td>{number}</td>' for number in numbers)}</tr>"
-            for name, *numbers in rows
-        )
+        lines = ["".join(f"<th>{name}</th>" for name in head)]
+        for name, *numbers in rows:
+            cells = "".join(f"<td>{number}</td>" for number in numbers)
+            lines.append(f"<td style='text-align:left'>{escape(name)}</td>{cells}")
         caption = "<br>".join(f"{name}: {escape(fact)}" for name, fact in self._facts())
-        return f"<table><caption>{caption}</caption><tr>{names}</tr>{body}</table>"
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<table><caption>{caption}</caption>{body}</table>"
 
 
 def choose(
