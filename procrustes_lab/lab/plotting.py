@@ -51,10 +51,13 @@ def dark_style() -> Iterator[None]:
     """Draw light ink on a dark page inside a ``with`` block; the palette stays."""
     ink, page = "#E6EDF3", "#0D1117"
     with mpl.rc_context():
-        mpl.rc(("figure", "savefig", "axes"), facecolor=page)
-        mpl.rc("axes", edgecolor=ink, labelcolor=ink)
-        mpl.rc(("text", "xtick", "ytick", "grid"), color=ink)
-        mpl.rc("grid", alpha=0.15)
+        mpl.rc("figure", facecolor=page)
+        mpl.rc("savefig", facecolor=page)
+        mpl.rc("axes", facecolor=page, edgecolor=ink, labelcolor=ink)
+        mpl.rc("text", color=ink)
+        mpl.rc("xtick", color=ink)
+        mpl.rc("ytick", color=ink)
+        mpl.rc("grid", color=ink, alpha=0.15)
         yield
 
 
