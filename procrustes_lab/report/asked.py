@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,27 +25,21 @@ DEPTHS = (50, 200)
 """How many answers of the old index are re-scored."""
 
 OLD, NEW = "old queries, old index", "new queries, new index"
+aligned = "new queries, {}, old index".format  # by the name of a map
+again = "old queries, first {} re-scored by new".format  # by how many
 
 
 @dataclass(frozen=True)
 class Questions:
     """Queries by both models, the documents they are asked among, and what answers them."""
 
-    chosen: Indices  # pairs of the query files
-    corpus: Indices  # pairs of the document files
-    names: tuple[str, ...]  # ids of the chosen queries, or their rows
-    collection: beir.Collection  # judgements by place in `chosen` and `corpus`
+    collection: beir.Collection  # no texts: ids, as far as they say something, and judgements
     new: tuple[Matrix, Matrix]  # vectors of queries and documents
     old: tuple[Matrix, Matrix]
+    answers: Indices  # pairs of the document files that answer a query
     judged: bool
     unknown: int  # judgements of what has no vectors
     available: int  # how many queries there were
-
-    @property
-    def answers(self) -> Indices:
-        """Pairs of the document files that answer a query."""
-        marks = (mark for judged in self.collection.judgements for mark in judged.items())
-        return self.corpus[sorted({row for row, grade in marks if grade > 0})]
 
 
 def read_questions(
@@ -52,13 +48,8 @@ def read_questions(
     """Read the files of queries by the old and the new model, and draw what is asked at random.
 
     At most `most` queries are asked, among at most `index` documents. Without qrels, the new
-    model's own first answers count as right.
-
-    Raises
-    ------
-    ValueError
-        If queries are of other dimensions than documents, or the old ones find their answers no
-        better than another's.
+    model's own first answers count as right. Raises ValueError if queries are of other dimensions
+    than documents, or the old ones find their answers no better than another's.
     """
     rng = np.random.default_rng([seed, 2])
     queries = files.join(files.read(paths[1]), files.read(paths[0]))
@@ -74,67 +65,57 @@ def read_questions(
     if qrels:
         places = [{name: i for i, name in enumerate(side)} for side in (names, ids)]
         grades, unknown = read_judgements(Path(qrels), *places)
-    chosen = np.sort(rng.permutation(sorted(grades) or queries.n)[:most])
-    answers = sorted({row for j in chosen for row, g in grades.get(int(j), {}).items() if g > 0})
-    others = np.setdiff1d(np.arange(pairs.n), answers)
-    drawn = rng.permutation(others)[: max(0, index - len(answers))]
-    corpus = np.union1d(np.array(answers, dtype=np.int64), drawn).astype(np.int64)
+    chosen = np.sort(rng.permutation(sorted(grades) or queries.n)[:most]).tolist()
+    relevant = {row for j in chosen for row, mark in grades.get(j, {}).items() if mark > 0}
+    answers = np.array(sorted(relevant), dtype=np.int64)
+    others = rng.permutation(np.setdiff1d(np.arange(pairs.n), answers))
+    corpus = np.union1d(answers, others[: max(0, index - len(answers))])
     asked_new, asked_old = (np.asarray(rows, float) for rows in queries.take(chosen))
     new, old = (np.asarray(rows, float) for rows in pairs.take(corpus))
     if qrels:
-        place = {int(row): i for i, row in enumerate(corpus)}
-        judged = [{place[r]: g for r, g in grades[int(j)].items() if r in place} for j in chosen]
+        place = {row: i for i, row in enumerate(corpus.tolist())}
+        judged = [{place[r]: mark for r, mark in grades[j].items() if r in place} for j in chosen]
     else:
-        judged = [{int(row): 1} for row in search(asked_new, new, 1)[0][:, 0]]
-    labels = tuple(names[j] for j in chosen), tuple(ids[i] for i in corpus)
-    blank = ("",) * len(corpus), ("",) * len(chosen)
-    # Only by id can a query be told to be a document itself.
-    known = labels[::-1] if queries.by == pairs.by == "id" else blank
-    collection = beir.Collection(known[0], blank[0], known[1], blank[1], tuple(judged))
+        first = search(asked_new, new, 1)[0][:, 0]
+        judged = [{row: 1} for row in first.tolist()]
+        answers = np.unique(corpus[first])
     if len(chosen) >= FEWEST and at_chance(search(asked_old, old, min(10, len(old)))[0], judged):
         raise ValueError(
             f"the queries of {paths[0]} find their answers in {pairs.old.path} no better than any "
             "other query would: are they in the order of the new ones, and by the old model? Give "
             "both files the same ids"
         )
-    return Questions(
-        *(chosen, corpus, labels[0], collection, (asked_new, new), (asked_old, old)),
-        *(bool(qrels), unknown, queries.n),
+    # Only by id can a query be told to be a document itself.
+    by_id = queries.by == pairs.by == "id"
+    collection = beir.Collection(
+        document_ids=tuple(ids[row] if by_id else "" for row in corpus),
+        documents=("",) * len(corpus),
+        query_ids=tuple(names[j] for j in chosen),
+        queries=("",) * len(chosen),
+        judgements=tuple(judged),
     )
+    vectors = (asked_new, new), (asked_old, old)
+    return Questions(collection, *vectors, answers, bool(qrels), unknown, queries.n)
 
 
 def _names(pairs: Pairs) -> list[str]:
     """Return every pair's id by the new file, or its row there."""
     ids, rows = pairs.new.ids, pairs.new_rows
     own = np.arange(pairs.n) if rows is None else rows
-    return [str(row) for row in own] if ids is None else [str(name) for name in ids[own]]
+    return [str(name) for name in (own if ids is None else ids[own])]
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(NamedTuple):
     """Scores of every system on the queries that grade."""
 
     questions: Questions
     graded: dict[str, Matrix]  # shape (k, 3), by the system's name
+    before: Matrix  # the first column, nDCG@10, of what there is today
+    after: Matrix  # and of the new queries through the chosen map
     rows: Indices  # which queries grade: all, or those that did not choose
     chosen: str  # the map
     chose: int  # how many queries chose it; 0 if pairs did
     outcome: Search
-
-    @property
-    def before(self) -> Matrix:
-        """NDCG@10 of what there is today, query by query."""
-        return np.asarray(self.graded[OLD][:, 0])
-
-    @property
-    def after(self) -> Matrix:
-        """NDCG@10 of the new queries through the chosen map, query by query."""
-        return np.asarray(self.graded[aligned(self.chosen)][:, 0])
-
-
-def aligned(name: str) -> str:
-    """Name the system of a map."""
-    return f"new queries, {name}, old index"
 
 
 def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int) -> Answers:
@@ -144,49 +125,40 @@ def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int
     else it is the one that pairs chose. Maps are fitted without the documents that answer.
     """
     (new_queries, new), (old_queries, old) = questions.new, questions.old
-    everyone = np.arange(len(questions.chosen))
-
-    def grade(queries: Matrix, documents: Matrix) -> Matrix:
-        return beir.grade(questions.collection, everyone, queries, documents)
-
+    n = len(new_queries)
+    grade = partial(beir.grade, questions.collection, np.arange(n))
     cut = np.eye(new.shape[1], old.shape[1])
     scores = {OLD: grade(old_queries, old), aligned("no map"): grade(new_queries @ cut, old)}
-    for name, fitted in maps.items():
-        scores[aligned(name)] = grade(fitted.query(new_queries), old)
+    scores |= {aligned(name): grade(f.query(new_queries), old) for name, f in maps.items()}
     found, _ = search(old_queries, old, min(max(DEPTHS), len(old)))
     tops = {k: found[:, :k] for k in DEPTHS if k < len(old)}
     for k, top in tops.items():
         ranked = rescore(top, new_queries, new).found
-        scores[again(k)] = beir.evaluate(questions.collection, everyone, ranked)
+        scores[again(k)] = beir.evaluate(questions.collection, np.arange(n), ranked)
     scores[NEW] = grade(new_queries, new)
 
-    chose = len(everyone) // 2 if questions.judged and len(everyone) >= 4 * FEWEST else 0
-    order = np.random.default_rng([seed, 3]).permutation(len(everyone))
+    chose = n // 2 if questions.judged and n >= 4 * FEWEST else 0
+    order = np.random.default_rng([seed, 3]).permutation(n)
     choosing, rows = order[:chose], np.sort(order[chose:])
     if chose:
         chosen = max(maps, key=lambda name: float(scores[aligned(name)][choosing, 0].mean()))
     graded = {name: values[rows] for name, values in scores.items()}
-    before = graded[OLD][:, 0]
+    before, after = graded[OLD][:, 0], graded[aligned(chosen)][:, 0]
 
     def scored(name: str) -> tuple[float, Interval]:
         values = graded[name][:, 0]
         return float(values.mean()), interval(values - before, seed)
 
-    (after, gain), (native, promise) = scored(aligned(chosen)), scored(NEW)
+    (through, gain), (native, promise) = scored(aligned(chosen)), scored(NEW)
     outcome = Search(
-        *(float(before.mean()), after, native, gain, promise),
+        *(float(before.mean()), through, native, gain, promise),
         judged=questions.judged,
         queries=len(rows),
         rescored=tuple(
             Rescored(k, *scored(again(k)), len(np.unique(top[rows]))) for k, top in tops.items()
         ),
     )
-    return Answers(questions, graded, rows, chosen, chose, outcome)
-
-
-def again(k: int) -> str:
-    """Name the system that orders the old index's first k answers by the new model."""
-    return f"old queries, first {k} re-scored by new"
+    return Answers(questions, graded, before, after, rows, chosen, chose, outcome)
 
 
 def interval(values: Matrix, seed: int) -> Interval:

@@ -57,9 +57,9 @@ def search_words(study: Study) -> Html:
             "left out."
         )
     return words(
-        f"{len(asked.chosen):,} queries were searched among {len(asked.corpus):,} documents, "
-        f"graded {source}. {kept} {chose} Gain is the difference to what you have, old queries "
-        f"over the old index, query by query.{unknown}"
+        f"{len(asked.collection.queries):,} queries were searched among "
+        f"{len(asked.collection.documents):,} documents, graded {source}. {kept} {chose} Gain is "
+        f"the difference to what you have, old queries over the old index, query by query.{unknown}"
     )
 
 
@@ -135,7 +135,7 @@ def break_even(study: Study) -> Html:
 
 def worse_queries(answers: Answers) -> list[tuple[str, float, float]]:
     """Return the queries that lose most by aligning, with their scores before and after."""
-    names = [answers.questions.names[row] for row in answers.rows]
+    names = [answers.questions.collection.query_ids[row] for row in answers.rows]
     before, after = answers.before, answers.after
     worst = np.argsort(after - before, kind="stable")[:WORST]
     return [(names[j], float(before[j]), float(after[j])) for j in worst if after[j] < before[j]]

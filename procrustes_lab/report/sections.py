@@ -221,7 +221,7 @@ def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
     }
     if study.answers:
         asked = study.answers.questions
-        of = f"{len(asked.chosen):,} of {asked.available:,}"
-        rows["queries"] = f"{of}, among {len(asked.corpus):,} documents"
+        of = f"{len(asked.collection.queries):,} of {asked.available:,}"
+        rows["queries"] = f"{of}, among {len(asked.collection.documents):,} documents"
     rows |= {"seed": str(study.seed), **about}
     return table("What this page was made from", ["what", "value"], list(rows.items()))
