@@ -43,7 +43,7 @@ class Questions:
 
 
 def read_questions(
-    paths: tuple[str, str], qrels: str, pairs: Pairs, *, most: int, index: int, seed: int
+    paths: tuple[str, str], qrels: str, pairs: Pairs, most: int, index: int, seed: int
 ) -> Questions:
     """Read the files of queries by the old and the new model, and draw what is asked at random.
 

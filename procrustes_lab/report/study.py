@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,9 +28,8 @@ from .verdict import CHANCE, Evidence, Verdict, decide
 Names = Sequence[str]
 
 FEWEST_PAIRS = 20
-
-DIAGNOSED = 10_000
-"""Pairs that are looked at for the diagnosis, at most: runs of successive ones."""
+DIAGNOSED = 10_000  # pairs that are looked at for the diagnosis, at most: runs of successive ones
+NATIVE = "(old model by itself)"
 
 
 def read(
@@ -73,9 +73,6 @@ class Study:
     seed: int
 
 
-NATIVE = "(old model by itself)"
-
-
 def study(
     pairs: Pairs,
     queries: tuple[str, str] | None = None,
@@ -89,19 +86,10 @@ def study(
 ) -> Study:
     """Measure the pairs of two files, with files of queries by the old and the new model; decide.
 
-    Parameters
-    ----------
-    held_out : int
-        Pairs that no map sees, and as many others that choose one; a fifth and a tenth at most.
-    sample : int
-        Further objects among which neighbours are looked for.
-    judged, index : int
-        Queries, and documents to search for them, at most.
-
-    Raises
-    ------
-    ValueError, FileError
-        If the files cannot be studied: one sentence.
+    No map sees `held_out` pairs, and as many others choose one; a fifth and a tenth of all at most.
+    Neighbours are looked for among these and `sample` further objects. At most `judged` queries are
+    asked, among at most `index` documents. Raises ValueError or FileError, one sentence, if the
+    files cannot be studied.
     """
     rng = np.random.default_rng([seed, 1])  # not the stream that drew anybody's queries
     n = pairs.n
@@ -109,8 +97,7 @@ def study(
     held, choosing, others = map(np.sort, np.split(rng.permutation(n), np.cumsum(sizes)))
     apart = np.concatenate([held, choosing])
     among = np.sort(np.concatenate([apart, rng.permutation(others)[:sample]]))
-    limits = {"most": judged, "index": index, "seed": seed}
-    questions = read_questions(queries, qrels, pairs, **limits) if queries else None
+    questions = read_questions(queries, qrels, pairs, judged, index, seed) if queries else None
     answers = questions.answers if questions else np.array([], dtype=np.int64)
     spared = rng.permutation(np.setdiff1d(answers, apart))[: n // 4]
     # What answers a query may choose no map either, unless nothing else is left.
@@ -125,9 +112,7 @@ def study(
             )
 
     X, Y = (np.asarray(rows, float) for rows in pairs.take(among))
-    trial, grading = (
-        Trial(X, Y, np.searchsorted(among, rows).astype(np.int64)) for rows in (chooses, held)
-    )
+    trial, grading = (Trial(X, Y, np.searchsorted(among, rows)) for rows in (chooses, held))
     tried, maps = e.fit_maps(gathered.tried), e.fit_maps(gathered.fitted)
     chosen_by = {name: float(trial.run(fitted).score()) for name, fitted in tried.items()}
     chosen = max(chosen_by, key=lambda name: chosen_by[name])
@@ -150,24 +135,24 @@ def study(
         diagnosed = (starts[:, np.newaxis] + np.arange(200)).ravel()
     diagnosis = diagnose(*pairs.take(diagnosed), seed=seed)
 
-    found = {finding.kind: finding for finding in diagnosis}
-    kinds = ("mispaired rows", "shifted rows", "two models", "too few pairs")
-    mispaired, shifted, mixed, few = map(found.get, kinds)
-    p = mispaired.evidence.get("p", 0.0) if mispaired else 0.0
-    noise = ""
-    if p > CHANCE and not few:
+    told = {finding.kind: sides_named(finding.sentence) for finding in diagnosis}
+    numbers = {finding.kind: finding.evidence for finding in diagnosis}
+    mispaired = numbers.get("mispaired rows", {})
+    p, needed = mispaired.get("p", 0.0), numbers.get("too few pairs", {}).get("needed", 0)
+    noise = []
+    if p > CHANCE and not needed:
         sides = {"new": X, "old": Y}
-        noise = " and ".join(s for s, rows in sides.items() if e.is_featureless(rows[:2000], rng))
+        noise = [side for side, rows in sides.items() if e.is_featureless(rows[:2000], rng)]
     evidence = Evidence(
         pairs=n,
         by_id=pairs.by == "id",
         p=p,
-        mispaired=mispaired.evidence["share"] if mispaired else 0.0,
-        shifted=sides_named(shifted.sentence) if shifted else "",
-        mixed=sides_named(mixed.sentence) if mixed else "",
-        needed=round(few.evidence["needed"]) if few else 0,
+        mispaired=mispaired.get("share", 0.0),
+        shifted=told.get("shifted rows", ""),
+        mixed=told.get("two models", ""),
+        needed=round(needed),
         same_vectors=e.same_vectors(gathered),
-        featureless=noise,
+        featureless=" and ".join(noise),
         found=float(first[chosen].mean()),
         overlap=float(shared[chosen].mean()),
         native=float(shared[NATIVE].mean()),
@@ -197,8 +182,7 @@ def study(
 
 def sides_named(sentence: str) -> str:
     """Say "new" and "old" where diagnosis says X and Y."""
-    for letter, side in (("X (source)", "new"), ("Y (target)", "old"), ("X", "new"), ("Y", "old")):
-        for mark in " .,:":
-            sentence = sentence.replace(f"of {letter}{mark}", f"of the {side} file{mark}")
-        sentence = sentence.replace(f"{letter}:", f"The {side} file:")
+    for name, side in ((r"X( \(source\))?", "new"), (r"Y( \(target\))?", "old")):
+        sentence = re.sub(rf"of {name}(?=[ .,:])", f"of the {side} file", sentence)
+        sentence = re.sub(f"{name}:", f"The {side} file:", sentence)
     return sentence
