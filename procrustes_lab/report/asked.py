@@ -12,6 +12,7 @@ import numpy as np
 
 from procrustes_lab import files
 from procrustes_lab.core.sums import Matrix
+from procrustes_lab.core.validate import require
 from procrustes_lab.data import beir
 from procrustes_lab.data.judgements import at_chance, read_judgements
 from procrustes_lab.files.pairs import Pairs
@@ -21,9 +22,7 @@ from procrustes_lab.search.spectra import Fitted
 
 from .verdict import FEWEST, Interval, Rescored, Search
 
-DEPTHS = (50, 200)
-"""How many answers of the old index are re-scored."""
-
+DEPTHS = (50, 200)  # how many answers of the old index are re-scored
 OLD, NEW = "old queries, old index", "new queries, new index"
 aligned = "new queries, {}, old index".format  # by the name of a map
 again = "old queries, first {} re-scored by new".format  # by how many
@@ -54,11 +53,9 @@ def read_questions(
     rng = np.random.default_rng([seed, 2])
     queries = files.join(files.read(paths[1]), files.read(paths[0]))
     for asked, there in ((queries.new, pairs.new), (queries.old, pairs.old)):
-        if asked.rows.shape[1] != there.rows.shape[1]:
-            raise ValueError(
-                f"{asked.path} has {asked.rows.shape[1]} dimensions, {there.path} has "
-                f"{there.rows.shape[1]}: expected queries and documents by the same model"
-            )
+        d, other = asked.rows.shape[1], there.rows.shape[1]
+        sizes = f"{asked.path} has {d} dimensions, {there.path} has {other}"
+        require(d == other, f"{sizes}: expected queries and documents by the same model")
     names, ids = _names(queries), _names(pairs)
     grades: Mapping[int, Mapping[int, int]] = {}
     unknown = 0

@@ -14,6 +14,7 @@ from procrustes_lab.core.alignment import align
 from procrustes_lab.core.certificate import Certificate, certify
 from procrustes_lab.core.learning import empirical_bernstein
 from procrustes_lab.core.sums import Matrix
+from procrustes_lab.core.validate import require
 from procrustes_lab.files.columns import wanted_of
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.search.maps import unit_rows
@@ -41,11 +42,8 @@ def read(
     """
     of_old, of_new = wanted_of(id_names, vector_names, by)
     pairs = files.join(files.read(new, wanted=of_new), files.read(old, wanted=of_old), by)
-    if pairs.n < FEWEST_PAIRS:
-        raise ValueError(
-            f"{new} and {old} have {pairs.n} objects in common; expected at least {FEWEST_PAIRS} "
-            "to judge by"
-        )
+    common = f"{new} and {old} have {pairs.n} objects in common"
+    require(pairs.n >= FEWEST_PAIRS, f"{common}; expected at least {FEWEST_PAIRS} to judge by")
     return pairs
 
 
@@ -106,10 +104,8 @@ def study(
     unseen = np.setdiff1d(np.concatenate([apart, spared]), chooses)
     gathered = e.gather(pairs, chooses, unseen)
     for side, longest in zip((pairs.new, pairs.old), gathered.longest, strict=True):
-        if not longest:
-            raise ValueError(
-                f"{side.path} has nothing but zeros in the rows that are paired: export it again"
-            )
+        zeros = f"{side.path} has nothing but zeros in the rows that are paired: export it again"
+        require(longest > 0, zeros)
 
     X, Y = (np.asarray(rows, float) for rows in pairs.take(among))
     trial, grading = (Trial(X, Y, np.searchsorted(among, rows)) for rows in (chooses, held))
@@ -117,8 +113,7 @@ def study(
     chosen_by = {name: float(trial.run(fitted).score()) for name, fitted in tried.items()}
     chosen = max(chosen_by, key=lambda name: chosen_by[name])
     answered = ask(questions, maps, chosen, seed) if questions else None
-    if answered:
-        chosen = answered.chosen
+    chosen = answered.chosen if answered else chosen
 
     own = grading.asked
     left = align(gathered.fitted).apply(X[own]) - Y[own]

@@ -1,7 +1,4 @@
-"""Must everything be embedded again? From what was measured on two files to one decision.
-
-`decide` is a pure function of an `Evidence`, a few numbers; `report.evidence` measures them.
-"""
+"""Must everything be embedded again? From a few numbers, measured on two files, to one decision."""
 
 from __future__ import annotations
 
@@ -13,16 +10,11 @@ import numpy as np
 
 Interval = tuple[float, float]
 
-KEPT = 0.95
-"""Share of what the new model can do from which an alignment counts as all of it.
-
-Seven hundred queries hardly tell a twentieth from nothing: among four networks on SciFact (12
-upgrades, 693 queries) 95 % intervals of nDCG@10 reach a fortieth to a twentieth to either side."""
-
-RISK = 0.1
-"""Share of the old system's score by which the lower end of an interval may be below it.
-
-On SciFact all intervals are narrower by half: one that reaches lower comes from too few queries."""
+# Argued on four networks on SciFact (12 upgrades, 693 queries), where 95 % intervals of nDCG@10
+# reach a fortieth to a twentieth of the score to either side: so many queries cannot tell a
+# twentieth from nothing, and an interval that reaches a tenth below is one of too few.
+KEPT = 0.95  # share of what the new model can do from which an alignment counts as all of it
+RISK = 0.1  # share of the old system's score that the lower end of an interval may be below it
 
 HALF = 0.5  # share of unseen objects that have to find their own old vector, without queries
 FEWEST = 20  # queries from which search decides: a bootstrap interval of fewer is much too short
