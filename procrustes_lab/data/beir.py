@@ -1,7 +1,6 @@
-"""Collections in the format of BEIR: documents, queries, and judgements of which answers which.
+"""Collections in the format of BEIR (Thakur et al., 2021, arXiv:2104.08663).
 
-Thakur, Reimers, Rücklé, Srivastava and Gurevych (2021), "BEIR: a heterogeneous benchmark for
-zero-shot evaluation of information retrieval models", arXiv:2104.08663.
+They are documents, queries, and judgements of which answers which.
 """
 
 import json
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from procrustes_lab.core.validate import require
 from procrustes_lab.search import retrieval
 
 from .cache import Folder
@@ -21,8 +21,7 @@ from .judgements import numbered_lines, own_documents, read_judgements
 
 FILES = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
 
-METRICS = ("ndcg_cut_10", "recall_100", "recip_rank")
-"""What `evaluate` measures, by trec_eval's names: nDCG@10, recall@100, reciprocal rank."""
+METRICS = ("ndcg_cut_10", "recall_100", "recip_rank")  # by trec_eval's names
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,34 +54,26 @@ class Collection:
         Queries are drawn at random; the documents answer none of them. Both are sorted. Raises
         ValueError if `held_out` is not positive, or leaves no document to fit on.
         """
-        if held_out < 1:
-            raise ValueError(f"held_out is {held_out}; expected at least 1 query to evaluate")
+        require(held_out > 0, f"held_out is {held_out}; expected at least 1 query to evaluate")
         order = np.random.default_rng(seed).permutation(len(self.queries))
         evaluated = np.sort(order[:held_out])
         answers = {row for j in evaluated for row, grade in self.judgements[j].items() if grade > 0}
         fitted = np.setdiff1d(np.arange(len(self.documents)), list(answers))
-        if len(fitted) == 0:
-            raise ValueError(
-                f"held_out is {held_out}, and every document answers one of these queries; "
-                "expected some to be left to fit on: evaluate fewer"
-            )
+        message = (
+            f"held_out is {held_out}, and every document answers one of these queries; expected "
+            "some to be left to fit on: evaluate fewer"
+        )
+        require(len(fitted) > 0, message)
         return fitted, evaluated
 
 
 def from_descriptions(data: ApiDescriptions, rows: Sequence[int] | None = None) -> Collection:
-    """Make a collection of API descriptions: each summary is answered by its own body alone.
-
-    `rows` says which objects to take, all by default.
-    """
+    """Make a collection of descriptions, or of some rows: each summary is answered by its body."""
     kept = range(len(data)) if rows is None else rows
-    names = tuple(data.names[i] for i in kept)
-    return Collection(
-        names,
-        tuple(data.documents[i] for i in kept),
-        names,
-        tuple(data.queries[i] for i in kept),
-        tuple({i: 1} for i in range(len(names))),
+    names, documents, queries = (
+        tuple(texts[i] for i in kept) for texts in (data.names, data.documents, data.queries)
     )
+    return Collection(names, documents, names, queries, tuple({i: 1} for i in range(len(names))))
 
 
 def load(folder: Folder) -> Collection:
@@ -105,13 +96,9 @@ def load(folder: Folder) -> Collection:
     documents, queries = map(_read_texts, paths[:2])
     rows = ({name: row for row, name in enumerate(texts)} for texts in (queries, documents))
     judged, _ = read_judgements(paths[2], *rows, all_known=True)
-    kept = [(name, judged[row]) for row, name in enumerate(queries) if row in judged]
+    asked = [(*query, judged[row]) for row, query in enumerate(queries.items()) if row in judged]
     return Collection(
-        tuple(documents),
-        tuple(documents.values()),
-        tuple(name for name, _ in kept),
-        tuple(queries[name] for name, _ in kept),
-        tuple(grades for _, grades in kept),
+        tuple(documents), tuple(documents.values()), *map(tuple, zip(*asked, strict=True))
     )
 
 
@@ -121,23 +108,19 @@ def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> ND
     `queries`, shape (q,), says which were searched for; `found`, shape (q, k), has rows of
     documents, best first: their order is all that counts. Returns one column for each of `METRICS`,
     shape (q, 3); the reciprocal rank is 0 beyond the first k. Raises ValueError if `found` has not
-    one row per query.
-
-    References
-    ----------
-    C. Van Gysel and M. de Rijke (2018), "Pytrec_eval: an extremely fast Python interface to
-    trec_eval", doi:10.1145/3209978.3210065.
+    one row per query. Pytrec_eval: Van Gysel and de Rijke (2018), doi:10.1145/3209978.3210065.
     """
     from pytrec_eval import RelevanceEvaluator
 
     asked, rows = np.asarray(queries), np.asarray(found)
-    if rows.ndim != 2 or asked.shape != rows.shape[:1]:
-        raise ValueError(
-            f"found has shape {rows.shape}, queries have shape {asked.shape}; "
-            "expected one row of documents for each query"
-        )
-    judgements = {str(j): collection.judgements[j] for j in asked}
-    judged = {j: {str(row): mark for row, mark in of.items()} for j, of in judgements.items()}
+    message = (
+        f"found has shape {rows.shape}, queries have shape {asked.shape}; expected one row of "
+        "documents for each query"
+    )
+    require(rows.ndim == 2 and asked.shape == rows.shape[:1], message)
+    judged = {
+        str(j): {str(row): mark for row, mark in collection.judgements[j].items()} for j in asked
+    }
     scores = np.arange(rows.shape[1], 0, -1).astype(float).tolist()
     names = {row: str(row) for row in np.unique(rows).tolist()}
     run = {
@@ -177,14 +160,13 @@ def _read_texts(path: Path) -> dict[str, str]:
             entry: Any = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"{place} is not JSON ({error.msg} at column {error.colno})") from None
-        if not isinstance(entry, dict):
-            raise ValueError(f"{place} is a JSON {type(entry).__name__}; expected an object")
+        kind = type(entry).__name__
+        require(isinstance(entry, dict), f"{place} is a JSON {kind}; expected an object")
         for key in ("_id", "text"):
-            if not isinstance(entry.get(key), str):
-                raise ValueError(f"{place} has {key} {entry.get(key)!r}; expected a string")
-        if entry["_id"] in texts:
-            raise ValueError(f"{place} has _id {entry['_id']!r}, as an earlier line does")
-        texts[entry["_id"]] = f"{entry.get('title') or ''} {entry['text']}".strip()
-    if not texts:
-        raise ValueError(f"{path} is empty; expected one JSON object a line")
+            found = entry.get(key)
+            require(isinstance(found, str), f"{place} has {key} {found!r}; expected a string")
+        name = entry["_id"]
+        require(name not in texts, f"{place} has _id {name!r}, as an earlier line does")
+        texts[name] = f"{entry.get('title') or ''} {entry['text']}".strip()
+    require(bool(texts), f"{path} is empty; expected one JSON object a line")
     return texts

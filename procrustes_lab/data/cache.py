@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
@@ -21,8 +22,7 @@ Folder = str | os.PathLike[str]
 def data_folder(data_home: Folder | None = None) -> Path:
     """Return the folder of data and caches, which need not exist.
 
-    It is `data_home`, else what the environment variable ``PROCRUSTES_LAB_DATA`` names, else
-    the user's cache folder.
+    It is `data_home`, else what ``PROCRUSTES_LAB_DATA`` names, else the user's cache folder.
     """
     if named := data_home or os.environ.get("PROCRUSTES_LAB_DATA"):
         return Path(named).expanduser()
@@ -34,14 +34,12 @@ def cached(
 ) -> bytes:
     """Return ``make()``, kept in the data folder until the recipe changes.
 
-    `label` opens the file's name; the ``repr`` of the recipe, all that the content follows from,
-    completes it, together with the processor kind that the linear algebra is tuned to: that decides
-    the last bits. A damaged file is made again; where `data_folder` cannot be written, nothing is
-    kept.
+    The file's name is the label and a hash of the recipe, all that the content follows from, and of
+    the processor kind that the linear algebra is tuned to: that decides the last bits. A damaged
+    file is made again; where `data_folder` cannot be written, nothing is kept.
     """
     kinds = sorted({library.get("architecture", "") for library in threadpool_info()} - {""})
-    name = hashlib.sha256(repr((recipe, kinds)).encode()).hexdigest()[:16]
-    path = data_folder(data_home) / f"{label}-{name}"
+    path = data_folder(data_home) / f"{label}-{joblib.hash((recipe, kinds))[:16]}"
     with contextlib.suppress(OSError):
         digest, content = (kept := path.read_bytes())[:32], kept[32:]
         if digest == hashlib.sha256(content).digest():
@@ -64,12 +62,8 @@ def cached_arrays(
 
     def written() -> bytes:
         file = io.BytesIO()
-        for array in make():
-            np.save(file, array)
+        np.savez(file, *make())
         return file.getvalue()
 
-    file = io.BytesIO(content := cached(label, recipe, written, data_home))
-    arrays = []
-    while file.tell() < len(content):
-        arrays.append(np.load(file))
-    return arrays
+    with np.load(io.BytesIO(cached(label, recipe, written, data_home))) as file:
+        return list(file.values())

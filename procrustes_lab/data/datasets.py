@@ -22,19 +22,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from procrustes_lab.core.validate import require
+
 from .cache import Folder, cached
 
-LIBRARIES = {
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "matplotlib": "matplotlib",
-    "sympy": "sympy",
-    "sklearn": "scikit-learn",
-}
-"""The import name of each library that is read, with the name it is installed by."""
+# The import name of each library that is read, with the name it is installed by.
+LIBRARIES = {name: name for name in ("numpy", "scipy", "matplotlib", "sympy")}
+LIBRARIES["sklearn"] = "scikit-learn"
 
-MINIMUM_WORDS = 60
-"""A shorter body is a remark or a lone example, with little to recognise its object by."""
+MINIMUM_WORDS = 60  # a shorter body is a remark or an example, hardly to recognise its object by
 
 Pair = tuple[str, str, str]
 
@@ -89,7 +85,7 @@ def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:
         with _collector_paused():
             return json.dumps(select(found)).encode()
 
-    recipe = versions, sys.version_info, Path(__file__).read_bytes()
+    recipe = versions, tuple(sys.version_info), Path(__file__).read_bytes()
     pairs = json.loads(cached("api-descriptions", recipe, read, data_home))
     names, queries, documents = zip(*pairs, strict=True)
     libraries = tuple(name.partition(".")[0] for name in names)
@@ -122,9 +118,8 @@ def read_docstrings(package: Path) -> Iterator[Pair]:
 def _defined(node: ast.AST, prefix: str) -> Iterator[tuple[str, str]]:
     """Yield name and docstring of public functions and classes, and what public classes define."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        if child.name.startswith("_"):
+        objects = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        if not isinstance(child, objects) or child.name.startswith("_"):
             continue
         name = f"{prefix}.{child.name}"
         if docstring := ast.get_docstring(child):
@@ -188,8 +183,8 @@ def split(n: int, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[
 
     Raises ValueError if either part would be empty.
     """
-    if not 0 < held_out < n:
-        raise ValueError(f"held_out is {held_out}; expected 1 to {n - 1}, as there are {n} objects")
+    message = f"held_out is {held_out}; expected 1 to {n - 1}, as there are {n} objects"
+    require(0 < held_out < n, message)
     order = np.random.default_rng(seed).permutation(n)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 

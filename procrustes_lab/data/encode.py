@@ -11,6 +11,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.archive import replacing
-from procrustes_lab.core.validate import as_embeddings, reject_nonfinite
+from procrustes_lab.core.validate import as_embeddings, reject_nonfinite, require
 
 from . import beir, datasets, pretrained
 from .cache import Folder
@@ -45,17 +46,17 @@ def save_vectors(
     """
     v = as_embeddings(vectors, "vectors")
     reject_nonfinite(v, "vectors")
-    if not len(names) == len(texts) == len(v):
-        raise ValueError(
-            f"there are {len(names)} names, {len(texts)} texts and {len(v)} vectors; "
-            "expected equally many"
-        )
-    if len(set(names)) < len(names):
-        raise ValueError("names hold duplicates; expected a name of its own for every text")
+    counts = f"{len(names)} names, {len(texts)} texts and {len(v)} vectors"
+    equal = len(names) == len(texts) == len(v)
+    require(equal, f"there are {counts}; expected equally many")
+    message = "names hold duplicates; expected a name of its own for every text"
+    require(len(set(names)) == len(names), message)
     largest = np.abs(v).max(axis=1, keepdims=True)
     steps = np.rint(127 * (v / np.where(largest > 0, largest, 1))).astype(np.int8)
     with replacing(path) as file:
-        np.savez_compressed(file, names=np.array(names), digests=_digests(texts), steps=steps)
+        np.savez_compressed(
+            file, names=np.array(names), digests=_digests(tuple(texts)), steps=steps
+        )
 
 
 def find_vectors(path: Folder, names: Sequence[str], texts: Sequence[str]) -> Found:
@@ -74,13 +75,14 @@ def find_vectors(path: Folder, names: Sequence[str], texts: Sequence[str]) -> Fo
             "write it again with python -m procrustes_lab.data.encode"
         ) from error
     place = np.array([places.get(name, -1) for name in names], dtype=np.int64)
-    rows = np.flatnonzero((place >= 0) & (digests[place] == _digests(texts)))
+    rows = np.flatnonzero((place >= 0) & (digests[place] == _digests(tuple(texts))))
     vectors = steps[place[rows]].astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return Found(rows, vectors / np.where(lengths > 0, lengths, 1))
 
 
-def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:
+@lru_cache(maxsize=4)  # several networks are asked for the same texts
+def _digests(texts: tuple[str, ...]) -> NDArray[np.uint64]:
     hashes = b"".join(hashlib.sha256(text.encode()).digest()[:8] for text in texts)
     return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
@@ -96,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--corpus", help="a BEIR folder, instead of the API descriptions")
     options = parser.parse_args(arguments)
     try:
-        encode_collection(pretrained.load(options.model), options.folder, _corpus(options.corpus))
+        corpus = beir.load(options.corpus) if options.corpus else None
+        collection = corpus or beir.from_descriptions(datasets.api_descriptions())
+        encode_collection(pretrained.load(options.model), options.folder, collection)
     except (OSError, ValueError, ModuleNotFoundError) as error:
         parser.error(str(error))
 
@@ -120,10 +124,6 @@ def encode_collection(
         values = beir.grade(collection, everyone, queries, documents).mean(axis=0)
         shown = ", ".join(f"{m} {v:.4f}" for m, v in zip(beir.METRICS, values, strict=True))
         print(f"{label}: {shown}")
-
-
-def _corpus(folder: str | None) -> beir.Collection:
-    return beir.load(folder) if folder else beir.from_descriptions(datasets.api_descriptions())
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+from procrustes_lab.core.validate import require
+
 from .cache import Folder, cached_arrays
 
 Matrix = NDArray[np.float64]
@@ -29,12 +31,8 @@ Layers = tuple[Matrix, Matrix, Matrix, Matrix]
 
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
-SIZE = 24
-"""Height and width of a picture in pixels."""
-
-TEXT_FEATURES = 1024
-"""Into how many columns words and runs of letters are hashed."""
-
+SIZE = 24  # height and width of a picture in pixels
+TEXT_FEATURES = 1024  # columns that words and runs of letters are hashed into
 HIDDEN = 256
 BATCH = 256
 LEARNING_RATE = 2e-3
@@ -81,12 +79,9 @@ def glyphs(font: Folder = FONT) -> Glyphs:
 
 
 def modality_gap(images: Matrix, texts: Matrix) -> float:
-    """Return the distance between the mean of (n, d) image vectors and that of (m, d) text vectors.
+    """Return how far the mean of (n, d) image vectors is from that of (m, d) text vectors.
 
-    References
-    ----------
-    V. W. Liang, Y. Zhang, Y. Kwon, S. Yeung and J. Zou (2022), Mind the gap: understanding the
-    modality gap in multi-modal contrastive representation learning, arXiv:2203.02053.
+    It is the modality gap of Liang et al. (2022), arXiv:2203.02053.
     """
     return float(np.linalg.norm(images.mean(axis=0) - texts.mean(axis=0)))
 
@@ -107,11 +102,11 @@ class Towers:
 
     def encode_images(self, images: NDArray[np.uint8]) -> Matrix:
         """Return one unit row per picture."""
-        return np.asarray(_tower(self.image, _pixels(images) - self.mean_image))
+        return _tower(self.image, _pixels(images) - self.mean_image)
 
     def encode_names(self, names: Sequence[str]) -> Matrix:
         """Return one unit row per name."""
-        return np.asarray(_tower(self.text, normalize(_counts(names) * self.rarity)))
+        return _tower(self.text, normalize(_counts(names) * self.rarity))
 
 
 def info_nce(images: Matrix, texts: Matrix, temperature: float) -> Matrix:
@@ -119,13 +114,8 @@ def info_nce(images: Matrix, texts: Matrix, temperature: float) -> Matrix:
 
     It is the cross-entropy of the softmax of ⟨image, text⟩ / temperature, half of it over the
     texts and half over the images, both of shape (n, d) and unit length: a scalar between 0 and
-    about log n, which `autograd` differentiates.
-
-    References
-    ----------
-    A. van den Oord, Y. Li and O. Vinyals (2018), Representation learning with contrastive
-    predictive coding, arXiv:1807.03748; A. Radford and others (2021), Learning transferable
-    visual models from natural language supervision, arXiv:2103.00020.
+    about log n, which `autograd` differentiates (van den Oord, Li and Vinyals, 2018,
+    arXiv:1807.03748; Radford et al., 2021, arXiv:2103.00020).
     """
     scores = anp.dot(images, texts.T) / temperature
     of_text, of_image = (anp.mean(logsumexp(scores, axis=axis)) for axis in (0, 1))
@@ -147,14 +137,11 @@ def train(
 
     Keep out of `rows` what the towers are to be evaluated on; fewer rows than a batch takes are a
     ValueError. The temperature of the loss is not learned; there are so many steps, each with a
-    batch of 256 pairs; first weights and batches are drawn by the seed.
-
-    References
-    ----------
-    D. P. Kingma and J. Ba (2015), Adam: a method for stochastic optimization, arXiv:1412.6980.
+    batch of 256 pairs; first weights and batches are drawn by the seed. Adam is by Kingma and Ba
+    (2015), arXiv:1412.6980.
     """
-    if len(rows) < BATCH:
-        raise ValueError(f"rows has {len(rows)} entries; expected at least {BATCH}, one batch")
+    message = f"rows has {len(rows)} entries; expected at least {BATCH}, one batch"
+    require(len(rows) >= BATCH, message)
     images, names = glyphs.images[rows], [glyphs.names[row] for row in rows]
     settings = temperature, steps, seed, dimension
     code = Path(__file__).read_bytes(), np.__version__, version("autograd")

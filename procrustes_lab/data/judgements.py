@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.archive import check_regular
+from procrustes_lab.core.validate import require
 
 Rows = NDArray[np.int64]
 Grades = Mapping[int, Mapping[int, int]]
@@ -28,19 +29,13 @@ def read_judgements(
 ) -> Judgements:
     """Read ``query-id  document-id  score``, or trec_eval's ``query-id  0  document-id  score``.
 
+    The file is text in UTF-8, columns separated by tabs or spaces. A heading that ends in ``score``
+    may come first; blank lines, and those that begin with ``#`` and judge nothing, are passed over.
+    A judgement may be repeated, not contradicted. `queries` and `documents` are rows by id;
+    `all_known` says whether an id that is not among them is an error.
+
     Raises OSError or ValueError if the file cannot be read or is a pipe, a line is wrong (the
     message names it), or no query has a relevant document among those known.
-
-    Parameters
-    ----------
-    path : Path
-        A text file in UTF-8, columns separated by tabs or spaces. A heading that ends in ``score``
-        may come first; blank lines, and those that begin with ``#`` and judge nothing, are passed
-        over. A judgement may be repeated, not contradicted.
-    queries, documents : mapping of str to int
-        Rows by id.
-    all_known : bool
-        Whether an id that is not among them is an error.
     """
     check_regular(path)
     grades: dict[int, dict[int, int]] = {}
@@ -51,34 +46,33 @@ def read_judgements(
             continue
         if text.startswith("#") and not _is_whole(fields[-1]):
             continue
-        if len(fields) not in (3, 4):
-            raise ValueError(
-                f"{place} has {len(fields)} columns; expected query, document and score, or the "
-                "four columns of trec_eval"
-            )
+        message = (
+            f"{place} has {len(fields)} columns; expected query, document and score, or the four "
+            "columns of trec_eval"
+        )
+        require(len(fields) in (3, 4), message)
         query, *_, document, score = fields
-        if not _is_whole(score):
-            raise ValueError(f"{place} has the score {score!r}; expected a whole number last")
+        require(_is_whole(score), f"{place} has the score {score!r}; expected a whole number last")
         for kind, name, known in (("query", query, queries), ("document", document, documents)):
-            if all_known and name not in known:
-                raise ValueError(f"{place} judges the {kind} {name!r}, which is not there")
+            message = f"{place} judges the {kind} {name!r}, which is not there"
+            require(not all_known or name in known, message)
         if query not in queries or document not in documents:
             unknown += 1
             continue
-        judged = grades.setdefault(queries[query], {})
         grade = int(float(score))
-        if judged.setdefault(documents[document], grade) != grade:
-            raise ValueError(
-                f"{place} gives {document!r} the grade {grade} for {query!r}, and an earlier line "
-                f"{judged[documents[document]]}; expected one grade: drop the other"
-            )
-    relevant = {query: judged for query, judged in grades.items() if max(judged.values()) > 0}
-    if not relevant:
-        ids = ", ".join(repr(next(iter(names), "")) for names in (queries, documents))
-        raise ValueError(
-            f"{path} calls no document relevant for any query that is there; expected the ids of "
-            f"queries and documents (which begin with {ids}), or row numbers from 0 without ids"
+        given = grades.setdefault(queries[query], {}).setdefault(documents[document], grade)
+        message = (
+            f"{place} gives {document!r} the grade {grade} for {query!r}, and an earlier line "
+            f"{given}; expected one grade: drop the other"
         )
+        require(given == grade, message)
+    relevant = {query: judged for query, judged in grades.items() if max(judged.values()) > 0}
+    ids = ", ".join(repr(next(iter(names), "")) for names in (queries, documents))
+    message = (
+        f"{path} calls no document relevant for any query that is there; expected the ids of "
+        f"queries and documents (which begin with {ids}), or row numbers from 0 without ids"
+    )
+    require(bool(relevant), message)
     return Judgements(relevant, unknown)
 
 
@@ -119,21 +113,17 @@ def own_documents(queries: Sequence[str], documents: Sequence[str], grades: Grad
 def at_chance(found: ArrayLike, grades: Sequence[Mapping[int, int]], *, seed: int = 0) -> bool:
     """Tell whether results would be as good if every query had another one's.
 
-    Then queries and judgements, or queries and documents, do not belong together: the queries are
-    in another order, by another model, or of another corpus. It is so if in more than 1 of 100
-    permutations of the queries as many relevant documents are found: by the permutation test of
-    independence that is no evidence of any relation. `found` has rows of documents, shape (q, k);
-    `grades`, for each query, the grade of each judged document by its row.
+    Then they do not belong together: the queries are in another order, by another model, or of
+    another corpus. It is so if in more than 1 of 100 permutations of the queries as many relevant
+    documents are found: by that test of independence nothing is related. `found` has rows of
+    documents, shape (q, k); `grades`, for each query, the grade of each judged document by its row.
     """
-    rows, rng = np.asarray(found), np.random.default_rng(seed)
+    rows, rng = np.asarray(found).tolist(), np.random.default_rng(seed)
     relevant = [{row for row, grade in judged.items() if grade > 0} for judged in grades]
 
     def hits(order: Rows) -> int:
-        return sum(
-            len(answers.intersection(rows[i].tolist()))
-            for answers, i in zip(relevant, order, strict=True)
-        )
+        pairs = zip(relevant, order, strict=True)
+        return sum(len(answers.intersection(rows[i])) for answers, i in pairs)
 
     observed = hits(np.arange(len(rows)))
-    shuffled = [hits(rng.permutation(len(rows))) for _ in range(99)]
-    return 1 + sum(count >= observed for count in shuffled) > 1
+    return any(hits(rng.permutation(len(rows))) >= observed for _ in range(99))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import itertools
 import warnings
@@ -25,10 +24,10 @@ MOVIELENS_HASHES = {
 }
 """The data sets that can be read, each with the hash of its zip file."""
 
-LIKED = 3.5
-"""The least rating that counts as an interaction."""
+LIKED = 3.5  # the least rating that counts as an interaction
 
 _COLUMNS = [("userId", np.int64), ("movieId", np.int64), ("rating", float), ("timestamp", np.int64)]
+
 _LINES = 100_000  # parsed together
 
 Place = Path | zipfile.Path
@@ -37,26 +36,15 @@ Place = Path | zipfile.Path
 def movielens(
     name: str = "ml-latest-small", minimum: int = 10, *, data_home: Folder | None = None
 ) -> Interactions:
-    """Read MovieLens: a user takes each film that the user rates `LIKED` or more.
+    """Read MovieLens (Harper and Konstan, 2015, doi:10.1145/2827872); for names see the hashes.
 
-    The label of a film is, among its genres, the one that most films have. Raises ValueError if the
-    name is unknown or a line is damaged, OSError if the data are not there and cannot be had.
+    A user takes each film that the user rates `LIKED` or more; kept are films that so many users
+    took at the least. The label of a film is, among its genres, the one that most films have.
 
-    Parameters
-    ----------
-    name : str
-        One of `MOVIELENS_HASHES`.
-    minimum : int
-        A film was taken by at least so many users.
-    data_home : path, optional
-        The folder that holds the folder `name`, with ratings.csv and movies.csv in it, or the
-        file `name`.zip; see `procrustes_lab.data.cache.data_folder`. With neither, the zip file is
-        downloaded to it.
-
-    References
-    ----------
-    F. M. Harper and J. A. Konstan (2015), The MovieLens datasets: history and context,
-    doi:10.1145/2827872.
+    `data_home` (see `procrustes_lab.data.cache.data_folder`) holds the folder `name`, with
+    ratings.csv and movies.csv, or the file `name`.zip; with neither, that is downloaded to it.
+    Raises ValueError if the name is unknown or a line is damaged, OSError if the data are not there
+    and cannot be had.
     """
     folder = movielens_folder(name, data_home)
     ratings = read_ratings(folder / "ratings.csv")
@@ -86,10 +74,7 @@ def movielens(
 
 
 def movielens_folder(name: str, data_home: Folder | None = None) -> Place:
-    """Return where a data set's files are: a folder, or the inside of a zip file; see `movielens`.
-
-    The zip file is read as it is, its hash checked: no half-unpacked file is taken for a whole one.
-    """
+    """Return where a data set's files are: a folder, or the inside of a zip file, hash checked."""
     if name not in MOVIELENS_HASHES:
         raise ValueError(f"name is {name!r}; expected one of {', '.join(MOVIELENS_HASHES)}")
     home = data_folder(data_home)
@@ -121,17 +106,22 @@ def read_ratings(path: Place) -> NDArray[np.void]:
     """
     parts: list[NDArray[np.void]] = []
     header = ",".join(name for name, _ in _COLUMNS)
+
+    def parsed(lines: Sequence[str], first: int) -> NDArray[np.void]:
+        try:
+            return _parse(lines)
+        except ValueError as error:
+            if len(lines) == 1:
+                raise _damaged(path, first, lines[0], header) from error
+        return np.concatenate([parsed([line], number) for number, line in enumerate(lines, first)])
+
     # Damaged bytes become characters that no number has, and so lines that do not parse.
     with path.open(encoding="utf-8", errors="replace") as file:
         if (found := file.readline().rstrip("\r\n")) != header:
             raise _damaged(path, 1, found, header)
         first = 2
         while lines := list(itertools.islice(file, _LINES)):
-            try:
-                parts.append(_parse(lines))
-            except ValueError as error:
-                bad = next(i for i, line in enumerate(lines) if not _parses(line))
-                raise _damaged(path, first + bad, lines[bad], header) from error
+            parts.append(parsed(lines, first))
             first += len(lines)
     if not parts:
         raise ValueError(f"{path} holds no ratings: take it from MovieLens again")
@@ -140,7 +130,7 @@ def read_ratings(path: Place) -> NDArray[np.void]:
 
 def read_movies(path: Place) -> dict[int, tuple[str, list[str]]]:
     """Read a film file of MovieLens: id to title and genres; errors are as of `read_ratings`."""
-    films = {}
+    films, expected = {}, "movieId,title,genres"
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         rows = csv.reader(file)
         next(rows, None)
@@ -149,8 +139,7 @@ def read_movies(path: Place) -> dict[int, tuple[str, list[str]]]:
                 film, title, genres = row
                 films[int(film)] = title, genres.split("|")
             except ValueError as error:
-                line, expected = ",".join(row), "movieId,title,genres"
-                raise _damaged(path, rows.line_num, line, expected) from error
+                raise _damaged(path, rows.line_num, ",".join(row), expected) from error
     return films
 
 
@@ -164,12 +153,6 @@ def _parse(lines: Sequence[str]) -> NDArray[np.void]:
     if len(parsed) != len(lines) or not ((rating >= 0.5) & (rating <= 5)).all():
         raise ValueError("a rating out of range")
     return parsed
-
-
-def _parses(line: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return len(_parse([line])) == 1
-    return False
 
 
 def _damaged(path: Place, number: int, line: str, expected: str) -> ValueError:

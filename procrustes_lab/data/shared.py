@@ -1,8 +1,7 @@
 """Real vectors that are not part of the project, read from the data folder where they are at hand.
 
-SciFact, as a BEIR folder with the vectors of the four networks, and two sets of pictures with
-their texts by CLIP. Each function raises FileNotFoundError, in one sentence, where they are not;
-`data_home` is the folder that holds theirs, see `procrustes_lab.data.cache.data_folder`.
+Each function raises FileNotFoundError, in one sentence, where they are not; `data_home` is the
+folder that holds theirs, see `procrustes_lab.data.cache.data_folder`.
 """
 
 from pathlib import Path
@@ -20,14 +19,7 @@ NEEDED = {
     "scifact": (*beir.FILES, *(f"vectors/{name}.npz" for name in NETWORKS)),
     "flickr8k-clip": ("images.npy", "captions.npy"),
     "shop-clip": ("images.npy", "texts.npy"),
-}
-"""The folders that can be read, and the files that each has."""
-
-
-def at_hand(name: str, data_home: Folder | None = None) -> bool:
-    """Tell whether the folder `name` of `NEEDED` is in the data folder, with all its files."""
-    home = data_folder(data_home) / name
-    return all((home / file).is_file() for file in NEEDED[name])
+}  # the files that each folder has
 
 
 def scifact(
@@ -37,11 +29,7 @@ def scifact(
 
     Returns the collection and, for each of `NETWORKS`, the vectors of all queries and of all
     documents, unit rows. ValueError if a file is damaged, or there are not as many vectors as
-    texts.
-
-    References
-    ----------
-    D. Wadden et al. (2020), "Fact or fiction: verifying scientific claims", arXiv:2004.14974.
+    texts. D. Wadden et al. (2020), "Fact or fiction", arXiv:2004.14974.
     """
     home = _folder("scifact", data_home)
     collection = beir.load(home)
@@ -61,23 +49,16 @@ def scifact(
 
 
 def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
-    """Read CLIP's vectors of 100 pictures and of the five captions of each.
+    """Read CLIP's unit vectors of 100 pictures, (100, 512), and of five captions of each.
 
-    They are unit vectors of openai/clip-vit-base-patch32, shapes (100, 512) and (100, 5, 512).
-
-    References
-    ----------
-    M. Hodosh, P. Young and J. Hockenmaier (2013), "Framing image description as a ranking task",
-    doi:10.1613/jair.3994. A. Radford et al. (2021), CLIP, arXiv:2103.00020.
+    The model is openai/clip-vit-base-patch32 (Radford et al., 2021, arXiv:2103.00020), the pictures
+    are of Hodosh, Young and Hockenmaier (2013), doi:10.1613/jair.3994.
     """
     return _pair("flickr8k-clip", data_home)
 
 
 def shop(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
-    """Read CLIP's vectors of 563 pictures of clothes and of their descriptions, (563, 512) each.
-
-    These are unit rows; row i of both is the same product.
-    """
+    """Read CLIP's unit vectors of 563 pictures of clothes and of their texts, (563, 512) each."""
     return _pair("shop-clip", data_home)
 
 
@@ -90,8 +71,7 @@ def _pair(name: str, data_home: Folder | None) -> tuple[Vectors, Vectors]:
 def _unit(vectors: NDArray[np.floating]) -> Vectors:
     """Return directions: what is kept in half precision is not quite of length 1."""
     v = vectors.astype(np.float64)
-    directions: Vectors = v / np.linalg.norm(v, axis=-1, keepdims=True)
-    return directions
+    return np.asarray(v / np.linalg.norm(v, axis=-1, keepdims=True))
 
 
 def _folder(name: str, data_home: Folder | None) -> Path:

@@ -28,11 +28,9 @@ FEATURES: dict[str, dict[str, Any]] = {
 }
 """What each model counts: words; runs of four characters; words and pairs of adjacent words."""
 
-LIMIT = 20_000
-"""The most features that a model keeps."""
+LIMIT = 20_000  # features that a model keeps at the most
 
-VECTORS = Path(__file__).parent / "networks"
-"""The folder of the vectors that come with the package: in it, one folder a network."""
+VECTORS = Path(__file__).parent / "networks"  # those that come with the package, a folder each
 
 
 def embed(
@@ -46,47 +44,23 @@ def embed(
 ) -> NDArray[np.float64]:
     """Embed texts by latent semantic analysis: tf–idf weights, then a truncated SVD.
 
-    Raises ValueError if the name is unknown, or the texts are too few for the dimension, or one
-    string.
+    `name`, of `FEATURES`, says what is counted; `fitted_on` is all that the model will know: keep
+    out what it is to be evaluated on. Returned is a unit row for each text, of that dimension, and
+    a zero row for a text without a known feature, kept between calls by `cached_arrays`. Raises
+    ValueError if the name is unknown, or the texts are too few for the dimension, or one string.
 
-    Parameters
-    ----------
-    name : {"word", "character", "bigram"}
-        Which of `FEATURES` to count.
-    texts, fitted_on : sequence of str
-        What to embed; and all that the model will know: keep out what it is to be evaluated on.
-    dimension : int
-        Number of coordinates, fewer than there are known texts or features.
-    seed : int
-        Of the randomised SVD.
-    data_home : path, optional
-        Where the result is kept for the next call; see `procrustes_lab.data.cache`.
-
-    Returns
-    -------
-    ndarray of float64, shape (len(texts), dimension)
-        One unit row per text, and a zero row for a text without a known feature.
-
-    Notes
-    -----
     A feature found in a single known text cannot relate it to another and is dropped; of the
     others the `LIMIT` most frequent stay, and of equally frequent ones the first in the alphabet.
     Single precision and three power iterations give the retrieval quality of double precision to
-    four digits, in half the time.
-
-    References
-    ----------
-    S. Deerwester, S. Dumais, G. Furnas, T. Landauer and R. Harshman, "Indexing by latent semantic
-    analysis", Journal of the American Society for Information Science 41 (1990), 391–407.
-    N. Halko, P.-G. Martinsson and J. Tropp, "Finding structure with randomness", SIAM Review 53
-    (2011), 217–288, doi:10.1137/090771806.
+    four digits, in half the time. The seed is of the randomised SVD (Halko, Martinsson and Tropp,
+    2011, doi:10.1137/090771806); latent semantic analysis is by Deerwester et al. (1990).
     """
     if name not in FEATURES:
         raise ValueError(f"name is {name!r}; expected one of {', '.join(FEATURES)}")
     if isinstance(texts, str) or isinstance(fitted_on, str):
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
     code = Path(__file__).read_bytes(), version("scikit-learn"), np.__version__
-    recipe = name, list(texts), list(fitted_on), dimension, seed
+    recipe = name, tuple(texts), tuple(fitted_on), dimension, seed
     make = partial(_latent_semantics, *recipe)
     return cached_arrays(f"embeddings-{name}", (code, *recipe), make, data_home)[0]
 
@@ -131,48 +105,26 @@ def _counts(name: str, texts: tuple[str, ...]) -> csr_matrix:
 def network(
     name: str, descriptions: ApiDescriptions, folder: Folder | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the vectors of API descriptions by a pretrained network, for those that have any.
+    """Return vectors of queries and documents, unit rows, by a network of `NETWORKS`, and of whom.
 
-    Raises ValueError or OSError if the name is unknown, or a file is missing or damaged.
+    The third are the rows of `descriptions` that they belong to, the same for all four networks.
+    Left out are objects whose summary or body is not one that was encoded: other versions of the
+    libraries describe some differently. `folder` is where `procrustes_lab.data.encode` wrote two
+    files, by default those of the package. Raises ValueError or OSError if the name is unknown, or
+    a file is missing or damaged.
 
-    Parameters
-    ----------
-    name : {"minilm", "mpnet", "use", "e5"}
-        One of `procrustes_lab.data.pretrained.NETWORKS`. All four have the same objects.
-    descriptions : ApiDescriptions
-    folder : path, optional
-        Where `procrustes_lab.data.encode` wrote two files; by default, those of the package.
-
-    Returns
-    -------
-    queries, documents : ndarray of float64, shape (k, d)
-        Unit rows.
-    kept : ndarray of int64, shape (k,)
-        The rows of `descriptions` that they belong to. Left out are objects whose summary or body
-        is not one that was encoded: other versions of the libraries describe some differently.
-
-    References
-    ----------
-    W. Wang, F. Wei, L. Dong, H. Bao, N. Yang and M. Zhou (2020), "MiniLM: deep self-attention
-    distillation for task-agnostic compression of pre-trained transformers", arXiv:2002.10957.
-    N. Reimers and I. Gurevych (2019), "Sentence-BERT", arXiv:1908.10084.
-    K. Song, X. Tan, T. Qin, J. Lu and T.-Y. Liu (2020), "MPNet", arXiv:2004.09297.
-    Y. Yang et al. (2019), "Multilingual universal sentence encoder for semantic retrieval",
-    arXiv:1907.04307. L. Wang et al. (2024), "Multilingual E5 text embeddings", arXiv:2402.05672.
+    MiniLM: Wang et al. (2020), arXiv:2002.10957, trained as in Reimers and Gurevych (2019),
+    arXiv:1908.10084. MPNet: Song et al. (2020), arXiv:2004.09297. Universal sentence encoder: Yang
+    et al. (2019), arXiv:1907.04307. E5: Wang et al. (2024), arXiv:2402.05672.
     """
     if folder is None and name not in NETWORKS:
         raise ValueError(f"name is {name!r}; expected one of {', '.join(NETWORKS)}")
-    documents, queries = (
-        find_vectors(Path(folder or VECTORS / name, file), descriptions.names, texts)
-        for file, texts in zip(FILES, (descriptions.documents, descriptions.queries), strict=True)
-    )
+    home, names = Path(folder or VECTORS / name), descriptions.names
+    documents = find_vectors(home / FILES[0], names, descriptions.documents)
+    queries = find_vectors(home / FILES[1], names, descriptions.queries)
     kept = np.intersect1d(documents.rows, queries.rows)
-    return (
-        queries.vectors[np.isin(queries.rows, kept)],
-        documents.vectors[np.isin(documents.rows, kept)],
-        kept,
-    )
+    asked, found = (side.vectors[np.isin(side.rows, kept)] for side in (queries, documents))
+    return asked, found, kept
 
 
-minilm = partial(network, "minilm")
-"""`network` of all-MiniLM-L6-v2, where a single one is enough."""
+minilm = partial(network, "minilm")  # where a single one is enough

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from procrustes_lab.data import shared
+from procrustes_lab.data.cache import data_folder
 from procrustes_lab.search.choose import choose
 from procrustes_lab.search.maps import MAPS
 from procrustes_lab.search.migrate import half_migrated, rescore
@@ -14,16 +15,17 @@ from procrustes_lab.search.shrink import shrink
 
 HOME = Path(__file__).parents[3] / "shared" / "data"
 
-needs_scifact = pytest.mark.skipif(
-    not (shared.at_hand("scifact") or shared.at_hand("scifact", HOME)), reason="no SciFact"
-)
-needs_shop = pytest.mark.skipif(
-    not (shared.at_hand("shop-clip") or shared.at_hand("shop-clip", HOME)), reason="no shop"
-)
-
 
 def home(name):
-    return None if shared.at_hand(name) else HOME
+    """Where the data of that name are: None for the data folder."""
+    there = all((data_folder() / name / file).is_file() for file in shared.NEEDED[name])
+    return None if there else HOME
+
+
+needs_scifact, needs_shop = (
+    pytest.mark.skipif(home(name) is HOME and not (HOME / name).is_dir(), reason=f"no {name}")
+    for name in ("scifact", "shop-clip")
+)
 
 
 @pytest.fixture(scope="module")
