@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 from jinja2 import Environment, FileSystemLoader
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from procrustes_lab.lab import tables
@@ -45,7 +46,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -
 
 
 def picture(fig: Figure, description: str) -> Html:
-    """Show a figure as inline SVG, with what a screen reader says in its place.
+    """Close a figure and show it as inline SVG, with what a screen reader says in its place.
 
     Black becomes the colour of the text and white nothing, so that the figure suits light and dark
     pages. Coordinates are rounded to a tenth of a point: the same picture has the same bytes.
@@ -54,6 +55,7 @@ def picture(fig: Figure, description: str) -> Html:
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "procrustes-lab"}):
         fig.savefig(file, format="svg", transparent=True, metadata=nothing)
+    plt.close(fig)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), svg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from procrustes_lab.core.learning import learning_curve
@@ -15,9 +16,6 @@ from .asked import NEW, OLD, Answers, again, aligned, interval
 from .page import picture, table, words
 from .study import Study
 
-WORST = 10
-"""How many queries that get worse are named."""
-
 
 def with_interval(study: Study, values: NDArray[Any]) -> tuple[float, float, float]:
     """Return a mean with its 95 % interval, as tables show it."""
@@ -26,8 +24,7 @@ def with_interval(study: Study, values: NDArray[Any]) -> tuple[float, float, flo
 
 def search_words(study: Study) -> Html:
     """Say what was asked, and by whom it was judged."""
-    answers = study.answers
-    if answers is None:
+    if (answers := study.answers) is None:
         return words(
             "No queries were given. The verdict rests on documents that look for each other, which "
             "is weaker evidence: nobody knows from it by how much the new model is better. Give "
@@ -38,34 +35,30 @@ def search_words(study: Study) -> Html:
     source = "where the new model's own first answer counts as right"
     if asked.judged:
         source = "by the judgements given"
-    kept = "The documents that answer them were kept from the maps."
+    kept = "The documents that answer them"
     if rest > 0:
-        kept = (
-            f"Of the {len(asked.answers):,} documents that answer them, all but {rest:,} were "
-            "kept from the maps."
-        )
+        kept = f"Of the {len(asked.answers):,} documents that answer them, all but {rest:,}"
     chose = "No query chose a map."
     if answers.chose:
-        chose = (
-            f"{answers.chose:,} of the queries chose the map, {study.chosen}; the others grade all "
-            "of them."
-        )
-    unknown = ""
+        of = f"{answers.chose:,} of the queries"
+        chose = f"{of} chose the map, {study.chosen}; the others grade all of them."
+    said = (
+        f"{len(asked.collection.queries):,} queries were searched among "
+        f"{len(asked.collection.documents):,} documents, graded {source}. {kept} were kept from "
+        f"the maps. {chose} Gain is the difference to what you have, old queries over the old "
+        "index, query by query."
+    )
     if asked.unknown:
-        unknown = (
+        said += (
             f" {asked.unknown:,} judgements are of queries or documents without vectors, and were "
             "left out."
         )
-    return words(
-        f"{len(asked.collection.queries):,} queries were searched among "
-        f"{len(asked.collection.documents):,} documents, graded {source}. {kept} {chose} Gain is "
-        f"the difference to what you have, old queries over the old index, query by query.{unknown}"
-    )
+    return words(said)
 
 
 def search_table(study: Study) -> Html:
     """Show every system's scores."""
-    if study.answers is None:
+    if (answers := study.answers) is None:
         share = study.evidence.overlap
         return words(
             "As a rule of thumb: an upgrade pays before anything is embedded again if the new "
@@ -74,9 +67,8 @@ def search_table(study: Study) -> Html:
             f"here the new model would have to be about {1 / max(share, 0.01):.1f} times as good."
         )
     rows = []
-    for name, values in study.answers.graded.items():
-        gains = values[:, 0] - study.answers.before
-        gain = None if name == OLD else with_interval(study, gains)
+    for name, values in answers.graded.items():
+        gain = None if name == OLD else with_interval(study, values[:, 0] - answers.before)
         mark = " (chosen)" if name == aligned(study.chosen) else ""
         rows.append([f"{name}{mark}", *values.mean(axis=0), gain])
     return table(
@@ -88,92 +80,84 @@ def search_table(study: Study) -> Html:
 
 def search_picture(study: Study) -> Html:
     """Draw the systems that there is a choice between."""
-    from matplotlib import pyplot as plt
-
-    if study.answers is None:
+    if (answers := study.answers) is None:
         return words()
-    colours = {OLD: "orange", aligned(study.chosen): "blue"}
-    colours |= {again(one.k): "purple" for one in study.answers.outcome.rescored}
-    colours[NEW] = "green"
-    scores = [with_interval(study, study.answers.graded[name][:, 0]) for name in colours]
+    rescored = dict.fromkeys((again(one.k) for one in answers.outcome.rescored), "purple")
+    colours = {OLD: "orange", aligned(study.chosen): "blue", **rescored, NEW: "green"}
+    scores = [with_interval(study, answers.graded[name][:, 0]) for name in colours]
     means, *ends = zip(*scores, strict=True)
-    places = range(len(colours))
     fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(colours)))
     errors, shown = np.abs(np.subtract(ends, means)), [COLOURS[name] for name in colours.values()]
-    ax.barh(places, means, xerr=errors, color=shown, ecolor="black", height=0.6)
+    ax.barh(list(colours), means, xerr=errors, color=shown, ecolor="black", height=0.6)
     ax.axvline(means[0], color="k", ls=":", lw=1.2)
-    ax.set_yticks(places, list(colours))
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set(xlabel="nDCG@10, with 95 % interval", xlim=(0, None))
-    plt.close(fig)
     spoken = "; ".join(f"{name} {mean:.3f}" for name, mean in zip(colours, means, strict=True))
     return picture(fig, f"Bars of nDCG@10: {spoken}")
 
 
 def break_even(study: Study) -> Html:
     """Say what the upgrade has to bring, and which queries get worse."""
-    if study.answers is None:
+    if (answers := study.answers) is None:
         return words()
-    outcome, changes = study.answers.outcome, study.answers.after - study.answers.before
+    outcome, changes = answers.outcome, answers.after - answers.before
     low, high = outcome.gain
     state = "pays" if low > 0 else "loses" if high < 0 else "is even: its interval includes zero"
-    by_itself = "" if study.answers.questions.judged else "as it judges itself, "
-    sentences = [
+    by_itself = "" if outcome.judged else "as it judges itself, "
+    said = [
         f"Break-even. The alignment keeps {outcome.kept:.0%} of what the new model can do with an "
         f"index of its own. So the new model has to be at least {outcome.needed:.2f} times as good "
-        f"as the old one; {by_itself}it is {outcome.better:.2f} times as good. The change {state}.",
+        f"as the old one; {by_itself}it is {outcome.better:.2f} times as good. The change {state}."
     ]
-    if worst := worse_queries(study.answers):
-        named = "; ".join(f"{name} ({old:.2f} → {new:.2f})" for name, old, new in worst)
-        sentences.append(
+    if worst := worse_queries(answers):
+        named = "; ".join("{query} ({old:.2f} → {aligned:.2f})".format(**one) for one in worst)
+        said.append(
             f"{np.sum(changes < 0):,} queries get worse and {np.sum(changes > 0):,} better. The "
             f"worst, by nDCG@10 before and after: {named}."
         )
-    return words(*sentences)
+    return words(*said)
 
 
-def worse_queries(answers: Answers) -> list[tuple[str, float, float]]:
-    """Return the queries that lose most by aligning, with their scores before and after."""
-    names = [answers.questions.collection.query_ids[row] for row in answers.rows]
-    before, after = answers.before, answers.after
-    worst = np.argsort(after - before, kind="stable")[:WORST]
-    return [(names[j], float(before[j]), float(after[j])) for j in worst if after[j] < before[j]]
+def worse_queries(answers: Answers) -> list[dict[str, Any]]:
+    """Return the queries, ten at most, that lose most by aligning, with scores before and after."""
+    names, before, after = answers.questions.collection.query_ids, answers.before, answers.after
+    lost = [j for j in np.argsort(after - before, kind="stable")[:10] if after[j] < before[j]]
+    return [
+        {"query": names[answers.rows[j]], "old": float(before[j]), "aligned": float(after[j])}
+        for j in lost
+    ]
 
 
 def costs(study: Study, speed: float, price: float) -> Html:
-    """Show what each decision costs in vectors, hours and money.
+    """Show what each decision costs in vectors of the new model, hours, and money.
 
-    `speed` is vectors of the new model a second, and `price` that of a million of them, in any
-    currency; 0 if not known.
+    Of these, `speed` is how many a second and `price` that of a million; 0 if not known.
     """
-    rows = [
-        ("fit a map on these pairs", 0),
-        ("embed all documents of the old file again", len(study.pairs.old.rows)),
-    ]
+    counts = {
+        "fit a map on these pairs": 0,
+        "embed all documents of the old file again": len(study.pairs.old.rows),
+    }
     if outcome := study.evidence.search:
         each = f"vectors a query; for these {outcome.queries:,} queries, each document once"
-        rows += [(f"re-score the first {r.k}: {r.k} {each}", r.vectors) for r in outcome.rescored]
-    cells = [
-        (name, k, k / speed / 3600 if speed else None, k * price / 1e6 if price else None)
-        for name, k in rows
-    ]
+        for one in outcome.rescored:
+            counts[f"re-score the first {one.k}: {one.k} {each}"] = one.vectors
     return table(
         "What it costs, with the speed and the price given (--speed, --price)",
         ["to", "new vectors", "hours", "money"],
-        cells,
+        [
+            (to, k, k / speed / 3600 if speed else None, k * price / 1e6 if price else None)
+            for to, k in counts.items()
+        ],
     )
 
 
 def learning(study: Study) -> tuple[Html, Html]:
     """Draw the error against the number of pairs, and say how many are enough."""
-    from matplotlib import pyplot as plt
-
     c, n, seed = study.certificate, study.pairs.n, study.seed
     dimension = min(c.source_dim, c.target_dim)
     some = np.sort(np.random.default_rng(seed).permutation(n)[:8000])
     unseen = max(2, min(1000, len(some) // 5))
-    enough = 0.01 * c.energy
     if len(some) - unseen < 6 * dimension:
         return words(
             f"Too few pairs for a learning curve: with {dimension} dimensions it starts to mean "
@@ -181,40 +165,41 @@ def learning(study: Study) -> tuple[Html, Html]:
             "than dimensions a map guesses whole directions. More pairs would help."
         ), words()
     curve = learning_curve(*study.pairs.take(some), held_out=unseen, draws=3, seed=seed)
-    if max(curve.held_out) < 1e-9 * c.energy:
+    sizes, held_out, fitted = curve.sizes, curve.held_out, curve.fitted
+    if max(held_out) < 1e-9 * c.energy:
         return words(
-            f"With {curve.sizes[0]:,} pairs the map is exact already: on unseen pairs nothing is "
-            "left but rounding."
+            f"With {sizes[0]:,} pairs the map is exact already: on unseen pairs nothing is left "
+            "but rounding."
         ), words()
     fig, ax = plt.subplots(figsize=(6.4, 3.6))
-    ax.plot(curve.sizes, curve.held_out, "o-", label="on pairs it has not seen")
-    ax.plot(curve.sizes, curve.fitted, "s--", label="on the pairs fitted on")
+    ax.plot(sizes, held_out, "o-", label="on pairs it has not seen")
+    ax.plot(sizes, fitted, "s--", label="on the pairs fitted on")
     ax.axhline(curve.floor, color="k", ls=":", lw=1.2, label="the best turn there is")
     ax.set(xscale="log", xlabel="pairs fitted on", ylabel="mean squared distance")
-    ax.set_ylim(0, 1.06 * max(curve.held_out))
-    ax.set_xticks(curve.sizes, [f"{m:,}" if k % 2 == 0 else "" for k, m in enumerate(curve.sizes)])
+    ax.set_ylim(0, 1.06 * max(held_out))
+    ax.set_xticks(sizes, [f"{m:,}" if k % 2 == 0 else "" for k, m in enumerate(sizes)])
     ax.minorticks_off()
     ax.legend(loc="lower right")
-    plt.close(fig)
     shown = picture(
         fig,
-        f"Learning curve of the turn: on {curve.sizes[0]:,} pairs the error is "
-        f"{curve.held_out[0]:.3g} on unseen and {curve.fitted[0]:.3g} on fitted pairs; on "
-        f"{curve.sizes[-1]:,} pairs {curve.held_out[-1]:.3g} and {curve.fitted[-1]:.3g}.",
+        f"Learning curve of the turn: on {sizes[0]:,} pairs the error is {held_out[0]:.3g} on "
+        f"unseen and {fitted[0]:.3g} on fitted pairs; on {sizes[-1]:,} pairs {held_out[-1]:.3g} "
+        f"and {fitted[-1]:.3g}.",
     )
+    enough = 0.01 * c.energy
     said = "The error does not fall with more pairs: there is nothing in the pairs to be learned."
     if curve.excess[-1] <= enough:
-        within = next(m for m, x in zip(curve.sizes, curve.excess, strict=True) if x <= enough)
+        within = next(m for m, x in zip(sizes, curve.excess, strict=True) if x <= enough)
+        fewer = " or fewer" if within == sizes[0] else ""
         said = (
             "Both lines close in on the best turn there is. Within a hundredth of the energy of "
-            f"it, {enough:.2g}, is one fitted on {within:,} pairs"
-            f"{' or fewer' * (within == curve.sizes[0])}. You have {n:,}: more would hardly change "
-            "it."
+            f"it, {enough:.2g}, is one fitted on {within:,} pairs{fewer}. You have {n:,}: more "
+            "would hardly change it."
         )
     elif curve.exponent > 0.1:
         said = (
-            f"A turn fitted on {curve.sizes[-1]:,} pairs still loses {curve.excess[-1]:.2g} to the "
-            f"best there is. By the law of the curve, a hundredth of the energy ({enough:.2g}) "
-            f"would be reached with about {curve.pairs(enough):,.0f} pairs. You have {n:,}."
+            f"A turn fitted on {sizes[-1]:,} pairs still loses {curve.excess[-1]:.2g} to the best "
+            f"there is. By the law of the curve, a hundredth of the energy ({enough:.2g}) would be "
+            f"reached with about {curve.pairs(enough):,.0f} pairs. You have {n:,}."
         )
     return shown, words(said)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from procrustes_lab.core import lens
-from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.lab.tables import Html
-from procrustes_lab.search.retrieval import Indices
 
 from .page import TEMPLATES, items, table, words
 from .searched import with_interval, worse_queries
@@ -31,7 +29,7 @@ class Facts:
 
 def facts(study: Study) -> Facts:
     """Return all that the verdict rests on, as JSON has it."""
-    evidence, verdict = study.evidence, study.verdict
+    evidence, verdict, certificate = study.evidence, study.verdict, study.certificate
     found = {
         "verdict": verdict.decision.code,
         "decision": str(verdict.decision),
@@ -41,8 +39,8 @@ def facts(study: Study) -> Facts:
         "map": study.chosen,
         "pairs": study.pairs.n,
         "by": study.pairs.by,
-        "error": study.certificate.error,
-        "energy": study.certificate.energy,
+        "error": certificate.error,
+        "energy": certificate.energy,
         "found": evidence.found,
         "overlap": evidence.overlap,
         "overlap_of_old": evidence.native,
@@ -60,13 +58,10 @@ def facts(study: Study) -> Facts:
         ],
         "seed": study.seed,
     }
-    if study.answers:
-        outcome, worse = study.answers.outcome, worse_queries(study.answers)
-        found["search"] = {
-            **vars(outcome),
-            "rescored": [one._asdict() for one in outcome.rescored],
-            "worse": [dict(zip(("query", "old", "aligned"), row, strict=True)) for row in worse],
-        }
+    if answers := study.answers:
+        rescored = [one._asdict() for one in answers.outcome.rescored]
+        worse = worse_queries(answers)
+        found["search"] = {**vars(answers.outcome), "rescored": rescored, "worse": worse}
     return Facts(found)
 
 
@@ -83,16 +78,15 @@ def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     if outcome := evidence.search:
         scores = f"{outcome.old:.3f} → {outcome.aligned:.3f}"
         tiles.append((scores, "nDCG@10, old queries → aligned"))
-        if outcome.rescored:
-            best = max(outcome.rescored, key=lambda one: one.score)
+        if best := max(outcome.rescored, key=lambda one: one.score, default=None):
             tiles.append((f"{best.score:.3f}", f"nDCG@10, first {best.k} re-scored, no map"))
     serious = [finding.kind for finding in study.diagnosis if finding.severity != "note"]
     cautions = [f"{kind.capitalize()}: see the diagnosis below." for kind in serious]
     if verdict.decision in (Decision.MIXED, Decision.UNPAIRED):
         cautions = ["Nothing further down means anything until the rows belong together."]
     if study.pairs.by == "position":
-        taken = "row i of one was taken for row i of the other."
-        cautions.append(f"There are no ids in both files: {taken}")
+        taken = "row i of one was taken for row i of the other"
+        cautions.append(f"There are no ids in both files: {taken}.")
     drawing = lens.svg(*study.certificate.lens_point)
     html = TEMPLATES.get_template("card.html.j2").render(
         new=names[0], old=names[1], verdict=verdict, cautions=cautions, lens=drawing, tiles=tiles
@@ -159,16 +153,12 @@ def held_out_words(study: Study) -> Html:
 
 def maps_table(study: Study) -> Html:
     """Show every map, by what chose and by what grades."""
-    rows = [
-        [
-            f"{name} (chosen)" if name == study.chosen else name,
-            score,
-            with_interval(study, study.first[name]),
-            with_interval(study, study.shared[name]),
-        ]
-        for name, score in study.chosen_by.items()
-    ]
-    rows.append([NATIVE, None, None, with_interval(study, study.shared[NATIVE])])
+    rows = []
+    for name, shared in study.shared.items():
+        first = None if name == NATIVE else with_interval(study, study.first[name])
+        mark = " (chosen)" if name == study.chosen else ""
+        score = study.chosen_by.get(name)
+        rows.append([f"{name}{mark}", score, first, with_interval(study, shared)])
     return table(
         "All maps on held-out objects, with 95 % intervals (bootstrap)",
         ["map", "score on pairs that choose", "finds its own first", "neighbours shared with new"],
@@ -180,30 +170,21 @@ def diagnosis_items(study: Study) -> tuple[Html, Html]:
     """Show the findings, and name the rows they are about."""
     diagnosis, diagnosed, pairs = study.diagnosis, study.diagnosed, study.pairs
     some = len(diagnosed) < pairs.n
-    scope = f"Looked at {f'{len(diagnosed):,} of' if some else 'all'} {pairs.n:,} pairs"
+    scope = f"Looked at {f'{len(diagnosed):,} of' if some else 'all'} {pairs.n:,} pairs."
     if not diagnosis.findings:
-        return words(f"{scope}. {diagnosis.looked_for} Nothing was found."), words()
-    shown = items(
-        (
-            f"{finding.kind.capitalize()} ({finding.severity}).",
-            f"{sides_named(finding.sentence)} What to do: {finding.remedy}",
-        )
-        for finding in diagnosis
-    )
-    rows = {f.kind: diagnosed[f.rows[:10]] for f in diagnosis if 0 < len(f.rows) < len(diagnosed)}
-    if not rows:
-        return shown, words(f"{scope}.")
+        return words(f"{scope} {diagnosis.looked_for} Nothing was found."), words()
     by = "by row of the old file, from 0" if pairs.old.ids is None else "by id"
     note = " Row numbers in the sentences above count within the rows looked at." if some else ""
-    return shown, items(
-        (f"{kind.capitalize()}, {by}, the first of them:", f"{_named(pairs, of_kind)}.{note}")
-        for kind, of_kind in rows.items()
-    )
-
-
-def _named(pairs: Pairs, some: Indices) -> str:
-    rows = some if pairs.old_rows is None else pairs.old_rows[some]
-    return ", ".join(map(str, rows if pairs.old.ids is None else pairs.old.ids[rows]))
+    found, named = [], {}
+    for finding in diagnosis:
+        kind, said = finding.kind.capitalize(), sides_named(finding.sentence)
+        found.append((f"{kind} ({finding.severity}).", f"{said} What to do: {finding.remedy}"))
+        if 0 < len(finding.rows) < len(diagnosed):
+            rows = diagnosed[finding.rows[:10]]
+            rows = rows if pairs.old_rows is None else pairs.old_rows[rows]
+            first = ", ".join(map(str, rows if pairs.old.ids is None else pairs.old.ids[rows]))
+            named[f"{kind}, {by}, the first of them:"] = f"{first}.{note}"
+    return items(found), items(named.items()) if named else words(scope)
 
 
 def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
@@ -224,4 +205,4 @@ def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
         of = f"{len(asked.collection.queries):,} of {asked.available:,}"
         rows["queries"] = f"{of}, among {len(asked.collection.documents):,} documents"
     rows |= {"seed": str(study.seed), **about}
-    return table("What this page was made from", ["what", "value"], list(rows.items()))
+    return table("What this page was made from", ["what", "value"], rows.items())

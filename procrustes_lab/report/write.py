@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import nbformat
 from nbformat import NotebookNode
 
-from procrustes_lab.core.archive import blaming, replacing
+from procrustes_lab.core.archive import StrPath, blaming, replacing
 from procrustes_lab.files.pairs import FileError
 from procrustes_lab.lab import runner
 from procrustes_lab.lab.pages import PageExporter
@@ -24,11 +24,9 @@ from procrustes_lab.lab.pages import PageExporter
 from .page import TEMPLATES
 from .sections import REPORT_MIME
 
-Name = str | os.PathLike[str]
-
 _HERE = Path(__file__).resolve().parent
-TEMPLATE = "02_decide_on_your_files.ipynb"
-_PLACES = (_HERE.parents[1] / "notebooks" / TEMPLATE, _HERE / TEMPLATE)
+_NOTEBOOK = "02_decide_on_your_files.ipynb"
+_PLACES = (_HERE.parents[1] / "notebooks" / _NOTEBOOK, _HERE / _NOTEBOOK)
 """Where the notebook is: in a checkout, and in an installed package."""
 
 
@@ -40,12 +38,12 @@ class Report(NamedTuple):
 
 
 def write_report(
-    old: Name | None,
-    new: Name | None,
-    output: Name,
+    old: StrPath | None,
+    new: StrPath | None,
+    output: StrPath,
     *,
-    queries: tuple[Name, Name] | None = None,
-    qrels: Name | None = None,
+    queries: tuple[StrPath, StrPath] | None = None,
+    qrels: StrPath | None = None,
     seed: int = 0,
     speed: float = 0.0,
     price: float = 0.0,
@@ -54,34 +52,19 @@ def write_report(
 ) -> Report:
     """Write the page that says whether the index of `old` can be kept for queries of `new`.
 
-    The notebook is executed in a temporary folder, with progress on stderr. The page is written
-    beside its place and moved there when it is complete, so that one that is there is replaced by
-    a whole one or not at all.
+    Both are embedding files, see `procrustes_lab.files`, and `queries` two of the same queries, by
+    the old model and by the new; `columns` has the names of `files.columns.wanted_of`. Without
+    files, the page is on the example, which upgrades a model of the descriptions in the installed
+    libraries. `qrels` says which documents answer which queries, see `data.judgements`. Of new
+    vectors, `speed` is how many a second and `price` that of a million, for the cost; 0 where not
+    known.
 
-    Parameters
-    ----------
-    old, new : path-like or None
-        Embedding files, see `procrustes_lab.files`; both None for the example, which upgrades a
-        model of the descriptions in the installed libraries.
-    output : path-like
-        The page.
-    queries : (path-like, path-like), optional
-        Embedding files of the same queries, by the old model and by the new.
-    qrels : path-like, optional
-        Which documents answer which queries; see `procrustes_lab.data.judgements.read_judgements`.
-    speed, price : float
-        New vectors a second and the price of a million, for the cost; 0 where not known.
-    keep_notebook : bool
-        Whether the executed notebook is to stand beside the page, under the same name.
-    columns : mapping, optional
-        ``id_names``, ``vector_names`` and ``by``, see `procrustes_lab.files.columns.wanted_of`.
+    The notebook is executed in a temporary folder, with progress on stderr, and kept beside the
+    page if asked, under the same name. The page is written beside its place and moved there when
+    it is complete, so that one that is there is replaced by a whole one or not at all.
 
-    Raises
-    ------
-    OSError
-        If the page cannot be written.
-    FileError
-        If what was given makes no report: one sentence names file, place and remedy.
+    Raises OSError if the page cannot be written, and FileError if what was given makes no report:
+    one sentence names file, place and remedy.
     """
     if (old is None) != (new is None):
         raise FileError("one file of vectors was given; expected two, by the old model and the new")
@@ -98,31 +81,37 @@ def write_report(
         for made in (target, kept) if keep_notebook else (target,):
             if made.exists() and made.samefile(path):
                 raise FileError(f"{made} would replace the input {path}; choose another output")
-    template = next(path for path in _PLACES if path.is_file())
+    template = next(filter(Path.is_file, _PLACES))
     # Opened first, so that a place that cannot be written fails before any work is done.
-    with replacing(target) as made_page, TemporaryDirectory(prefix="procrustes-lab-") as folder:
+    with replacing(target) as page, TemporaryDirectory(prefix="procrustes-lab-") as folder:
         with blaming(folder):
             runner.run([template], Path(folder), parameters=parameters)
-        executed = Path(folder, "notebooks", template.name)
-        notebook = nbformat.read(executed, as_version=4)
-        _raise_failure(notebook)
-        data = (output.get("data", {}) for output in _outputs(notebook))
+        executed = Path(folder, "notebooks", template.name).read_bytes()
+        notebook = nbformat.reads(executed.decode(), as_version=4)
+        data = [output.get("data", {}) for output in _outputs(notebook)]
         facts = next(dict(one[REPORT_MIME]) for one in data if REPORT_MIME in one)
-        now = datetime.now().astimezone().isoformat(" ", "minutes")
-        by = f"Procrustes Lab {version('procrustes-lab')} with Python {platform.python_version()}"
-        html, title = _page(notebook, f"Made on {now} by {by}.")
-        made_page.write(html.encode())
+        html, title = _render(notebook)
+        page.write(html.encode())
         if keep_notebook:
             with replacing(kept) as copy:
-                copy.write(executed.read_bytes())
+                copy.write(executed)
     return Report(title, facts)
 
 
-def _page(notebook: NotebookNode, made: str) -> tuple[str, str]:
-    """Turn an executed notebook, which first shows the verdict's card, into a page and its title.
+def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    """Return what all cells put out; if it came to no end, say why, in the notebook's own words."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    for output in outputs:
+        if output.output_type == "error":
+            known = output.ename in ("FileError", "ValueError", "OSError")
+            raise FileError(output.evalue if known else f"{output.ename}: {output.evalue}")
+    if notebook.cells[-1].get("execution_count", 0) is None:
+        raise FileError("the notebook ended early: is there enough memory?")
+    return outputs
 
-    Cells tagged `lab` and all code stay in the notebook. The title is plain text.
-    """
+
+def _render(notebook: NotebookNode) -> tuple[str, str]:
+    """Turn a notebook, which first shows the verdict's card, into a page and its plain title."""
     raw = _HERE.joinpath("body.html.j2").read_text(encoding="utf-8")
     exporter = PageExporter(raw_template=raw, exclude_anchor_links=True)
     body, _ = exporter.from_notebook_node(notebook)
@@ -130,20 +119,9 @@ def _page(notebook: NotebookNode, made: str) -> tuple[str, str]:
     rest, *parts = rest.split("<h2>")
     old, new, decision = re.findall("<(?:b|h1.*?)>(.*?)</", card, flags=re.DOTALL)[:3]
     title = f"{decision}: {old} to {new}"
-    # It lets nothing be loaded from anywhere, whatever is in the vectors' names.
-    page = TEMPLATES.get_template("page.html.j2")
-    return page.render(title=title, card=card, rest=rest, parts=parts, made=made), unescape(title)
-
-
-def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
-    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
-
-
-def _raise_failure(notebook: NotebookNode) -> None:
-    """Say in the notebook's own words why it came to no end."""
-    for output in _outputs(notebook):
-        if output.output_type == "error":
-            known = output.ename in ("FileError", "ValueError", "OSError")
-            raise FileError(output.evalue if known else f"{output.ename}: {output.evalue}")
-    if notebook.cells[-1].get("execution_count", 0) is None:
-        raise FileError("the notebook ended early: is there enough memory?")
+    now = datetime.now().astimezone().isoformat(" ", "minutes")
+    by = f"Procrustes Lab {version('procrustes-lab')} with Python {platform.python_version()}"
+    page = TEMPLATES.get_template("page.html.j2").render(
+        title=title, card=card, rest=rest, parts=parts, made=f"Made on {now} by {by}."
+    )
+    return page, unescape(title)
