@@ -198,10 +198,8 @@ def _by_search(search: Search) -> Verdict:
             "better one, only judgements by people can tell"
         )
     change = f"{aligned - old:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
-    scores = (
-        f"After aligning, new queries over the old index score {aligned:.3f} where old ones score "
-        f"{old:.3f}"
-    )
+    over = f"new queries over the old index score {aligned:.3f}"
+    scores = f"After aligning, {over} where old ones score {old:.3f}"
     new, again = f"{search.new:.3f}", ""
     better = [one for one in search.rescored if one.gain[0] > 0]
     if best := max(better, key=lambda one: one.score, default=None):
@@ -241,8 +239,7 @@ def _by_search(search: Search) -> Verdict:
     return Verdict(decision, reason, basis)
 
 
-def _by_neighbours(evidence: Evidence) -> Verdict:
-    e = evidence
+def _by_neighbours(e: Evidence) -> Verdict:
     decision, so = Decision.RE_EMBED, "More is lost than kept."
     if min(e.found, e.overlap) >= KEPT:
         decision, so = Decision.KEEP, "Nearly all of it is kept."
