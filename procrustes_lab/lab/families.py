@@ -133,12 +133,10 @@ def shared_or_disjoint(n: int, source_dim: int, target_dim: int, rng: np.random.
     """
     basis = _orthonormal(n, n, rng)
     shared = int(rng.integers(0, min(n, source_dim, target_dim) + 1))
-    source_rank = min(source_dim, n)
-    target_rank = min(target_dim - shared, n - source_rank)
     scaled = basis * rng.lognormal(sigma=1.0, size=n)
-    X = scaled[:, :source_rank]
-    Y = np.hstack([scaled[:, :shared], scaled[:, source_rank : source_rank + target_rank]])
-    return _turned(X, source_dim, rng), _turned(Y, target_dim, rng)
+    own = scaled[:, source_dim : source_dim + target_dim - shared]  # of the target: what is left
+    Y = np.hstack([scaled[:, :shared], own])
+    return _turned(scaled[:, :source_dim], source_dim, rng), _turned(Y, target_dim, rng)
 
 
 def independent(n: int, source_dim: int, target_dim: int, rng: np.random.Generator) -> Pair:
