@@ -32,8 +32,7 @@ class Alignment:
     error, error_back : float
         Mean squared distance, per pair, of an aligned source vector from its target, and that of
         `inverse`, in the units of the source; below about 1e-15 of the energy it is rounding. Where
-        d_x > d_y the target is padded with zeros, so that what the projection drops counts, but
-        with whitening: without that, centring and scaling this is p²/n.
+        d_x > d_y what the projection drops counts too, but not with `whiten`: p²/n without options.
     scale : float
         Factor by which aligned vectors are stretched; 1 unless fitted.
     source_mean, target_mean : ndarray, shapes (d_x,) and (d_y,)
@@ -174,8 +173,7 @@ def align(
     Parameters
     ----------
     X, Y : array_like, shapes (n, d_x) and (n, d_y)
-        Source and target embeddings, row i of both the same object; or X the Moments of the pairs,
-        without Y.
+        Source and target embeddings, row i of both the same object; or X the Moments of the pairs.
     center : bool, optional
         Whether to subtract each side's mean; `Alignment.apply` adds the target's, `query` does not.
     scale : bool, optional

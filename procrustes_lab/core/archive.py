@@ -14,11 +14,8 @@ import numpy as np
 
 StrPath = str | os.PathLike[str]
 
-UNREADABLE = (
-    *(ValueError, KeyError, TypeError, AttributeError, OSError, EOFError),
-    *(RuntimeError, zipfile.BadZipFile),  # what zipfile says of a damaged header
-)
-"""What a damaged file, or a file of another kind, can raise."""
+# What a damaged file, or one of another kind, can raise, beside BadZipFile.
+UNREADABLE = ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, RuntimeError
 
 
 @contextmanager
@@ -86,8 +83,6 @@ def reading(path: StrPath, expected: str, remedy: str) -> Iterator[dict[str, Any
         yield {name: value if value.ndim else value.item() for name, value in fields.items()}
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except UNREADABLE as error:
-        raise ValueError(
-            f"{os.fspath(path)} is not {expected} that this version can read, or it is damaged: "
-            f"{remedy}"
-        ) from error
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
+        found = f"{os.fspath(path)} is not {expected} that this version can read, or it is damaged"
+        raise ValueError(f"{found}: {remedy}") from error

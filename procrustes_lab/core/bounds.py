@@ -27,9 +27,8 @@ def spectrum_aware(source: ArrayLike, target: ArrayLike, epsilon: float) -> floa
     values of XᵀY exceeds that of the ρ_i (Horn, 1950, doi:10.1073/pnas.36.7.374). Attained by
     orthogonal directions, the weakest turned by a right angle and the next by part of one.
 
-    The singular values, shapes (d_x,) and (d_y,), come in any order, and the shorter list is padded
-    with zeros. An ε = ‖XXᵀ − YYᵀ‖_F below what the spectra allow counts as the least that they do.
-    The bound is never more than t = Σx_i² + Σy_i², nor than T1.
+    The singular values, shapes (d_x,) and (d_y,), come in any order. An ε = ‖XXᵀ − YYᵀ‖_F below
+    what the spectra allow counts as the least that they do. The bound is at most t, and T1.
     """
     d = max(np.size(source), np.size(target))
     x, y = (np.pad(np.sort(s), (d - np.size(s), 0)) for s in (source, target))  # weakest first

@@ -18,10 +18,9 @@ from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
 
 EPSILON = float(np.finfo(float).eps)
 
+# X, near, far and farᵀfar. Turned by an orthogonal matrix, which no value of a certificate sees,
+# [X Y] is [X near] above [0 far], where X and far are upper triangular.
 Blocks = tuple[Matrix, Matrix, Matrix, Matrix]
-"""X, near, far and farᵀfar. Turned by an orthogonal matrix, which no value of a certificate sees,
-[X Y] is [X near] above [0 far], where X and far are upper triangular."""
-
 SMALL = 1e8  # arithmetic, n (d_x + d_y)², below which a QR factorisation costs next to nothing
 MEANINGS = {  # what is printed of a certificate
     "energy": "squared length of both vectors of a pair together",
@@ -163,8 +162,8 @@ def _from_moments(moments: Moments, epsilon: float = EPSILON) -> tuple[Certifica
     root = 2.0 ** (np.frexp(largest)[1] // 2)
     x, y = x / root, y / root
     products = xx * (x * x), xy * (x * y), yy * (y * y)
-    blocks = _cholesky(*products, moments.n)
-    return _measure(products, blocks, moments.n, dims, unit * root, "moments", 16 * epsilon)
+    parts = (*products, *_cholesky(*products, moments.n))
+    return _measure(parts, moments.n, dims, unit * root, "moments", 16 * epsilon)
 
 
 def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> Blocks:
@@ -209,26 +208,25 @@ def _from_qr(X: Embeddings, Y: Embeddings) -> tuple[Certificate, float]:
     unit = 2.0 ** np.frexp(largest)[1] if largest else 1.0
     R = R / unit
     joint = R.T @ R
-    products = joint[:d, :d], joint[:d, d:], joint[d:, d:]
+    parts = joint[:d, :d], joint[:d, d:], joint[d:, d:], *_blocks(R, d)
     rounding = 16 * EPSILON * float(np.sqrt(1 + len(X) // (4 * width)))
-    return _measure(products, _blocks(R, d), len(X), dims, unit, "QR", rounding)
+    return _measure(parts, len(X), dims, unit, "QR", rounding)
 
 
 def _measure(
-    products: tuple[Matrix, Matrix, Matrix],
-    blocks: Blocks,
+    parts: tuple[Matrix, ...],
     n: int,
     dims: tuple[int, ...],
     unit: float,
     method: str,
     rounding: float,
 ) -> tuple[Certificate, float]:
-    """Certificate of n pairs with these second moments, the narrower side first, times `unit`².
+    """Certificate of n pairs with these second moments and blocks, in units of `unit`².
 
     `rounding` is how far ε² is off at most, as a share of ‖XXᵀ‖² + ‖YYᵀ‖²; by QR how far ε is, as
     one of its root. Also returns the lesser share that p² and ε² are of what they are left of.
     """
-    (xx, xy, yy), (X, near, far, rest) = products, blocks
+    xx, xy, yy, X, near, far, rest = parts  # the narrower side first
     d_x, d_y = dims
     moved = X @ polar(xy)[0]
     P, S = moved - near, moved + near  # and below them −far and far

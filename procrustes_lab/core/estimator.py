@@ -12,15 +12,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .alignment import Alignment, align
 from .sums import Matrix
-from .validate import as_pairs, reject_nonfinite, reject_other_index
+from .validate import as_pairs, reject_nonfinite, reject_other_index, require
 
 
 class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Carry source embeddings into a target space by the best orthogonal map.
 
-    Where other estimators take labels, y is the target embedding set: row i of X and of y
-    are the same object in the two spaces. The parameters are those of `procrustes_lab.align`; the
-    fitted map is `alignment_`.
+    Where other estimators take labels, y is the target embedding set. The parameters are those of
+    `procrustes_lab.align`; the fitted map is `alignment_`.
 
     Examples
     --------
@@ -68,10 +67,8 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Return minus the mean squared distance of aligned X from y: higher is better."""
         aligned = self.transform(X)
         _, target = as_pairs(aligned, _columns(np.asarray(y)), "X", "y")
-        if target.shape != aligned.shape:
-            raise ValueError(
-                f"y has {target.shape[1]} columns; this map gives {aligned.shape[1]} dimensions"
-            )
+        d, d_y = target.shape[1], aligned.shape[1]
+        require(d == d_y, f"y has {d} columns; this map gives {d_y} dimensions")
         reject_nonfinite(target, "y")
         residual = aligned - target
         return -float(np.vdot(residual, residual)) / len(residual)

@@ -18,8 +18,7 @@ from .validate import require
 def lower(nuclear: ArrayLike, energy: ArrayLike) -> Array:
     """Bound p² from below: t − √(t² − Δ²), computed without cancellation or overflow.
 
-    As written, the formula loses every digit once Δ < 10⁻⁸ t. Multiplied by its conjugate it is
-    Δ²/(t + √((t − Δ)(t + Δ))), here divided through by t; near Δ = t the difference is exact.
+    It is Δ²/(t + √((t − Δ)(t + Δ))), here divided through by t; near Δ = t the difference is exact.
     Δ and t, `nuclear` and `energy`, have the same units (totals, or both per object), and
     broadcast. A Δ that exceeds t by rounding counts as t, and where t is 0 the bound is.
     """
@@ -64,10 +63,9 @@ def tilts(source: ArrayLike, cross: ArrayLike, target: ArrayLike) -> tuple[Array
 
 
 def svg(x: float, y: float) -> str:
-    """Draw the lens with a point at Δ/t and p²/t, as SVG that follows the page's text colour.
+    """Draw the lens with a point at Δ/t and p²/t, as one SVG element in the page's text colour.
 
-    It is one ``<svg>`` element, with no identifiers, so that many can share a page; a screen reader
-    reads its title. ValueError if x or y is not in [0, 1].
+    Many can share a page: it has no identifiers. ValueError if x or y is not in [0, 1].
     """
     for name, value in (("x", x), ("y", y)):
         message = f"{name} is {value}, expected a number in [0, 1]: divide by the energy t"

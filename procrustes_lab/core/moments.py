@@ -34,14 +34,12 @@ class Moments:
     Attributes
     ----------
     source_mean, target_mean, source_rest, target_rest : ndarray, shapes (d_x,) and (d_y,)
-        The means, and what float64 leaves out of them: batches with a large mean in common differ
-        by so little.
+        The means, and what float64 leaves out of them, where batches may differ by so little.
     source_scatter, cross_scatter, target_scatter : ndarray
         Sums of outer products *about the means*, shapes (d_x, d_x), (d_x, d_y) and (d_y, d_y):
         putting the means back loses nothing, taking them out would.
     source_scale, target_scale : float
-        Powers of two by which the rows were divided before anything was summed; 1 unless the
-        squares would leave the range of float64.
+        Powers of two that the rows were divided by; 1 unless squares would leave float64's range.
     """
 
     n: int

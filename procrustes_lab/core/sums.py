@@ -112,10 +112,7 @@ def product_type(X: Embeddings, Y: Embeddings) -> Real:
 def _blocks(
     X: Embeddings, Y: Embeddings, dtype: Real, units: Scales, whole: bool = True
 ) -> Iterator[tuple[Embeddings, Embeddings]]:
-    """Yield blocks of rows of both sides as `dtype`, divided by the units.
-
-    Rows in memory that need no conversion come in one block if `whole`, which is a little faster.
-    """
+    """Yield blocks of rows as `dtype`, over the units; those in memory, as they are, if `whole`."""
     rows = 512  # sums inside a float32 product are kept short; float64 then adds the blocks
     if dtype is not np.float32:
         rows = max(rows, BLOCK_BYTES // (8 * max(X.shape[1], Y.shape[1])))
@@ -144,8 +141,7 @@ def _is_plain(array: Embeddings) -> bool:
 def let_go(array: Embeddings) -> None:
     """Give back the memory of a mapped file's pages; they are read again when they are needed.
 
-    Only of a `numpy.memmap` of a regular file, opened "r", "r+" or "w+": pages of a private or
-    anonymous map live nowhere else, and would be lost.
+    Only of a regular file's `numpy.memmap`, not private: other pages live nowhere else.
     """
     owner: Any = array
     of_file = False
