@@ -56,9 +56,8 @@ class Alignment:
         """Place source vectors among the target's: (Z - source_mean) map scale + target_mean.
 
         For what is to lie where its target would: a document in the target's index, a point in a
-        plot, input to a model trained on target vectors. To search, use `query`. Z has shape
-        (k, d_x) or (d_x,), the result (k, d_y) or (d_y,) and float64. TypeError or ValueError if Z
-        holds anything but finite real numbers, or has not d_x columns.
+        plot, input to a model. To search, use `query`. Z has shape (k, d_x) or (d_x,), the result
+        (k, d_y) or (d_y,). TypeError or ValueError for another shape, or no finite real numbers.
         """
         placed = self.query(Z)
         if self.target_mean.any():

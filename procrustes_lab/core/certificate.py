@@ -121,9 +121,8 @@ class Certificate:
 def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     """Measure how closely two spaces can be aligned, and bound it from both sides.
 
-    X and Y hold source and target embeddings, shapes (n, d_x) and (n, d_y), row i of both the same
-    object; or X is their Moments, without Y. O(n d²) time and O(d²) memory beyond them. TypeError
-    or ValueError if they are not two finite matrices of real numbers with equally many rows.
+    X and Y have shapes (n, d_x) and (n, d_y), row i of both the same object; or X is their Moments.
+    Errors are those of `align`. O(n d²) time and O(d²) memory beyond the inputs.
 
     From moments alone, δ is known to about 1e-8 of ‖G‖ and no better. Given the arrays, so small a
     value is taken from a QR factorisation of [X Y], which costs more and is good to about 1e-14.

@@ -53,10 +53,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self
 
     def transform(self, X: ArrayLike) -> Matrix:
-        """Place X, shape (k, d_x), in the target space, shape (k, d_y), as `Alignment.apply` does.
-
-        With ``center=True`` the target's mean is added back: search with `query` instead.
-        """
+        """Place X, shape (k, d_x), in the target space, as `Alignment.apply`; search by `query`."""
         return self.alignment_.apply(self._checked(X))
 
     def query(self, X: ArrayLike) -> Matrix:
@@ -84,8 +81,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def __sklearn_tags__(self) -> Tags:
         tags: Any = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
+        tags.target_tags.required = tags.target_tags.multi_output = True
         return tags
 
 

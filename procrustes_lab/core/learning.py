@@ -1,7 +1,4 @@
-"""What a fitted map is worth on pairs it never saw, and how many pairs it takes: measured.
-
-Errors and excess are those of `procrustes_lab.core.sampling`.
-"""
+"""What a fitted map is worth on pairs it never saw, and how many pairs it takes: measured."""
 
 from __future__ import annotations
 
@@ -36,11 +33,9 @@ class HeldOutError:
     confidence: float
 
     def __repr__(self) -> str:
-        return (
-            f"held-out error {self.mean:.4g}, {100 * self.confidence:g} % interval "
-            f"[{self.low:.4g}, {self.high:.4g}] "
-            f"(fitted on {self.n_fit:,} pairs, {self.n_held_out:,} held out)"
-        )
+        interval = f"{100 * self.confidence:g} % interval [{self.low:.4g}, {self.high:.4g}]"
+        pairs = f"fitted on {self.n_fit:,} pairs, {self.n_held_out:,} held out"
+        return f"held-out error {self.mean:.4g}, {interval} ({pairs})"
 
 
 def held_out_error(
@@ -163,8 +158,8 @@ def learning_curve(
     errors /= draws
     slope, height = np.polyfit(np.log(sizes), np.log(_half_gap(*errors)), 1)
     law = math.exp(height), -float(slope)
-    fitted, unknown = errors.tolist()
-    return LearningCurve(tuple(sizes.tolist()), tuple(fitted), tuple(unknown), *law)
+    fitted, unknown = map(tuple, errors.tolist())
+    return LearningCurve(tuple(sizes.tolist()), fitted, unknown, *law)
 
 
 @dataclass(frozen=True, repr=False)
@@ -172,8 +167,7 @@ class PairsNeeded:
     """How many pairs bring the expected excess down to a given value, by three accounts.
 
     `guaranteed` by T5, m = 16 d_eff / excess²: enough whatever the population, if d_eff is its own;
-    `extrapolated` by the law of the learning curve; `asymptotic` by T5′, m = κ / excess, in the
-    limit of many pairs.
+    `extrapolated` by the curve's law; `asymptotic`, in the limit of many, by T5′, m = κ / excess.
     """
 
     excess: float
@@ -242,11 +236,8 @@ def _split(
     n: int, held_out: int, least: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide n rows at random into those held out and the rest, in random order."""
-    require(
-        2 <= held_out <= n - least,
-        f"held_out is {held_out} of {n} pairs; expected at least 2, and to leave "
-        f"at least {least} to fit on",
-    )
+    rule = f"expected at least 2, and to leave at least {least} to fit on"
+    require(2 <= held_out <= n - least, f"held_out is {held_out} of {n} pairs; {rule}")
     order = rng.permutation(n)
     return order[:held_out], order[held_out:]
 

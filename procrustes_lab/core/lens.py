@@ -67,9 +67,9 @@ def svg(x: float, y: float) -> str:
 
     Many can share a page: it has no identifiers. ValueError if x or y is not in [0, 1].
     """
+    rule = "expected a number in [0, 1]: divide by the energy t"
     for name, value in (("x", x), ("y", y)):
-        message = f"{name} is {value}, expected a number in [0, 1]: divide by the energy t"
-        require(0.0 <= value <= 1.0, message)
+        require(0.0 <= value <= 1.0, f"{name} is {value}, {rule}")
     bottom, top = float(lower(x, 1.0)), float(upper(x, 1.0))
     words = escape(
         f"Lens of bounds: Gram discrepancy Δ/t = {x:.3g}; alignment error p²/t = {y:.3g}, "

@@ -57,8 +57,7 @@ class Moments:
     def from_arrays(cls, X: ArrayLike, Y: ArrayLike) -> Moments:
         """Moments of the pairs (X[i], Y[i]), shapes (n, d_x) and (n, d_y), summed in float64.
 
-        TypeError or ValueError if X and Y are not two finite matrices of real numbers with equally
-        many rows.
+        TypeError or ValueError if they are not finite real matrices with equally many rows.
         """
         return moments_of(*as_pairs(X, Y))
 

@@ -62,10 +62,8 @@ def orthogonal_procrustes(
     inputs, by Schönemann (1966), doi:10.1007/BF02289451; see `align` for unequal dimensions,
     centring, scaling and the error. A and B have shape (n, d), row i of both the same object;
     TypeError or ValueError if they are not finite matrices of real numbers of the same shape.
-    `check_finite` has no effect: NaN and infinity always raise.
-
-    Returns R, shape (d, d), the orthogonal polar factor of AᵀB, and the scale, the sum of AᵀB's
-    singular values: the least error is ‖A‖² + ‖B‖² − 2·scale.
+    `check_finite` has no effect: NaN and infinity always raise. Returns R, shape (d, d), the polar
+    factor of AᵀB, and the sum of AᵀB's singular values, s: the least error is ‖A‖² + ‖B‖² − 2s.
 
     Examples
     --------

@@ -21,8 +21,8 @@ from .validate import as_pairs, require
 def effective_dimension(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> float:
     """Count the directions the vectors fill: (tr √C)² / tr C, of the side where it is less.
 
-    C is a side's second moment, so that tr C = 1 for unit vectors. Equal eigenvalues give d, a
-    single one gives 1, and a side without energy 0. X and Y are as in `align`.
+    C is a side's second moment. Equal eigenvalues give d, a single one gives 1, and a side without
+    energy 0. X and Y are as in `align`.
     """
     xx, _, yy = as_moments(X, Y).products()
     filled = []
@@ -45,9 +45,8 @@ def excess_from_squares(frobenius: float, least: float) -> float:
 def deviation_bound(dimension: float, pairs: int, *, risk: float | None = None) -> float:
     """Bound ‖M̂ − M‖_*: √(d/m) in expectation, √(d/m) + √(2 log(1/η)/m) but for a chance of η.
 
-    d is the `effective_dimension` of the population (the number of coordinates will do), m the
-    pairs, η the risk. McDiarmid (1989), doi:10.1017/CBO9781107359949.008. ValueError if one is out
-    of range.
+    d is the population's `effective_dimension` (the number of coordinates will do), m the pairs,
+    η the risk; ValueError out of range. McDiarmid (1989), doi:10.1017/CBO9781107359949.008.
     """
     message = f"dimension is {dimension}; expected a finite number of at least 0"
     require(0 <= dimension < math.inf, message)

@@ -37,7 +37,7 @@ def bures_similarity(
 
     It is the mean cosine, weighted by length, between matched rows after the best orthogonal
     map, and the cosine of the Riemannian shape distance; for sides of equal energy, 1 − p²/t.
-    Parameters and exceptions are those of `cka`. Harvey, Larsen & Williams (2023),
+    Parameters and errors are those of `cka`. Harvey, Larsen & Williams (2023),
     arXiv:2311.11436; Bhatia, Jain & Lim (2019), doi:10.1016/j.exmath.2018.01.002.
     """
     _, xy, _ = _products(X, Y, center)
@@ -47,10 +47,9 @@ def bures_similarity(
 def procrustes_distance(
     X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True
 ) -> float:
-    """Procrustes distance of the two sets, each scaled to Frobenius norm 1: √(2 − 2F).
+    """Procrustes distance of the two sets, each scaled to Frobenius norm 1: √(2 − 2F), 0 to √2.
 
-    A metric between shapes (Williams, Kunz, Kornblith & Linderman, 2021, arXiv:2110.14739), from 0
-    to √2. Below about 1e-7 it is rounding. Parameters and exceptions are those of `cka`.
+    A metric between shapes (Williams et al., 2021, arXiv:2110.14739), below about 1e-7 rounding.
     """
     return float(np.sqrt(2.0 - 2.0 * bures_similarity(X, Y, center=center)))
 
@@ -105,10 +104,7 @@ def procrustes_floor(cka: float) -> float:
 def participation_ratios(
     X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True
 ) -> tuple[float, float]:
-    """Effective dimension of each side: (tr C)² / tr C² for its second moment C.
-
-    From 1 if one direction holds all the energy to the dimension if all hold the same.
-    """
+    """Effective dimension of each side, from 1 to d: (tr C)² / tr C² for its second moment C."""
     xx, _, yy = _products(X, Y, center)
     return float(1.0 / np.vdot(xx, xx)), float(1.0 / np.vdot(yy, yy))
 

@@ -51,10 +51,7 @@ class Cross(NamedTuple):
 def cross_of(
     X: Embeddings, Y: Embeddings, dtype: Real = np.float64, names: Names = (SOURCE, TARGET)
 ) -> Cross:
-    """Cross product and energies of checked arrays: a third of the work of all moments.
-
-    ValueError if either side holds NaN or infinity; the message calls them by `names`.
-    """
+    """Cross product and energies of checked arrays; ValueError, by `names`, for NaN or infinity."""
     cross = sum_cross(X, Y, dtype, (1.0, 1.0))
     units = scales(X, Y, cross, dtype, names)
     return cross if units == (1.0, 1.0) else sum_cross(X, Y, dtype, units)

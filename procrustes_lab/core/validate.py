@@ -18,13 +18,10 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
     ValueError if it is not two-dimensional or, unless `allow_empty`, has no rows or no columns.
     """
     values = as_numbers(array, name)
-    require(
-        values.ndim == 2,
-        f"{name} has {values.ndim} dimension(s), shape {values.shape}; "
-        "expected 2: one row per object, one column per coordinate",
-    )
-    message = f"{name} is empty, shape {values.shape}; expected at least (1, 1)"
-    require(allow_empty or 0 not in values.shape, message)
+    found, rule = f"shape {values.shape}", "one row per object, one column per coordinate"
+    require(values.ndim == 2, f"{name} has {values.ndim} dimension(s), {found}; expected 2: {rule}")
+    filled = allow_empty or 0 not in values.shape
+    require(filled, f"{name} is empty, {found}; expected at least (1, 1)")
     return values
 
 
