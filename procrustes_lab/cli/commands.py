@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 from procrustes_lab import files
 from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.certificate import certify
-from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import Block, FileError, Pairs, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.columns import BY_NAME, wanted_of
@@ -25,9 +23,7 @@ from procrustes_lab.search.maps import DEFAULT
 
 from .fitting import fit, measure, progress
 
-FAILED = 3
-"""Exit code of a report whose verdict is one that `--fail-on` names."""
-
+FAILED = 3  # exit code of a report whose verdict is one that `--fail-on` names
 VERDICTS = tuple(decision.code for decision in Decision)
 
 _File = click.Path(path_type=Path)
@@ -96,7 +92,7 @@ def fit_command(
     """
     if output.suffix.lower() != ".npz":
         raise FileError(f"{output} is to be an adapter; expected a name that ends in .npz")
-    _check_output(output, old, new)
+    outputs.check_output(output, old, new)
     pairs = _read_pairs(old, new, **columns)
     adapter, sentences = fit(pairs, map_name, seed)
     adapter.save(output)
@@ -124,30 +120,42 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
     OUT is .npy, .npz, .parquet or .jsonl: ids are kept, but .npy has no place for them. Numbers
     stay as wide as they are in IN. Vectors are moved block by block, in little memory.
     """
-    outputs.check_output(output)
-    _check_output(output, adapter, source)
+    outputs.check_output(output, adapter, source, endings=outputs.WRITERS)
     fitted = Adapter.load(adapter)
     if files.sha256(source) == fitted.target_sha256:
         raise FileError(
             f"{source} is the file of old vectors that {adapter} was fitted to; expected new "
             "vectors: these are in the old space already"
         )
-    _, wanted = wanted_of(**columns)
-    n = with_ids = 0
+    d_x, d_y = fitted.alignment.map.shape
+    n, with_ids = 0, False
 
     def moved() -> Iterator[Block]:
         nonlocal n, with_ids
-        for block in files.blocks(source, wanted=wanted):
-            yield block._replace(rows=_move(fitted, place, block.rows, source, adapter, n))
-            bar.update(len(block.rows))
-            n += len(block.rows)
-            with_ids += block.ids is not None
+        for block in files.blocks(source, wanted=wanted_of(**columns)[1]):
+            if (d := block.rows.shape[1]) != d_x:
+                hint = " (they may be old ones already)" if d == d_y else ""
+                raise FileError(
+                    f"{source} has vectors of {d} dimensions{hint}; {adapter} takes {d_x} and "
+                    f"gives {d_y}: expected vectors of the new model"
+                )
+            with np.errstate(over="ignore"):
+                rows = fitted.carry(block.rows, place=place).astype(block.rows.dtype)
+            for bad in np.flatnonzero(~np.isfinite(rows).all(axis=1))[:1]:
+                raise FileError(
+                    f"{source} has so long a vector in row {n + bad} that it leaves the range of "
+                    f"{rows.dtype} in the old space; scale it, or save the file as float64"
+                )
+            yield block._replace(rows=rows)
+            bar.update(len(rows))
+            n += len(rows)
+            with_ids = block.ids is not None
 
     with progress("moving") as bar:
         outputs.write(output, moved())
     dropped = with_ids and output.suffix.lower() == ".npy"
     note = f"; without their ids, which {output.suffix} cannot hold" if dropped else ""
-    say(f"Wrote {n:,} vectors of {fitted.alignment.map.shape[1]} dimensions to {output}{note}.")
+    say(f"Wrote {n:,} vectors of {d_y} dimensions to {output}{note}.")
 
 
 @click.command("report")
@@ -173,16 +181,12 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
 def report_command(
     old: Path | None,
     new: Path | None,
+    output: Path,
     queries: tuple[Path, Path] | None,
     qrels: Path | None,
-    output: Path,
-    seed: int,
-    speed: float,
-    price: float,
     as_json: bool,
     fail_on: str,
-    keep_notebook: bool,
-    **columns: Any,
+    **options: Any,
 ) -> None:
     """Write a page that says whether the OLD index can be kept for NEW queries.
 
@@ -191,24 +195,17 @@ def report_command(
     refused = [word.strip() for word in fail_on.split(",") if word.strip()]
     if unknown := [word for word in refused if word not in VERDICTS]:
         raise FileError(f"--fail-on has {unknown[0]!r}; expected some of {', '.join(VERDICTS)}")
+    columns = {name: options.pop(name) for name in ("id_names", "vector_names", "by")}
     vectors = [path for path in (old, new, *(queries or ())) if path is not None]
-    _check_output(output, *vectors, *([qrels] if qrels else []))
+    outputs.check_output(output, *vectors, *([qrels] if qrels else []))
     for path, side in zip(vectors, (*wanted_of(**columns), BY_NAME, BY_NAME), strict=False):
         check_file(path, side)
     if qrels:
         check_regular(qrels)
     from procrustes_lab.report.write import write_report
 
-    report = write_report(
-        *(old, new, output),
-        queries=queries,
-        qrels=qrels,
-        seed=seed,
-        speed=speed,
-        price=price,
-        keep_notebook=keep_notebook,
-        columns=columns,
-    )
+    options |= {"queries": queries, "qrels": qrels, "columns": columns}
+    report = write_report(old, new, output, **options)
     if as_json:
         click.echo(json.dumps({**report.facts, "page": str(output)}, indent=1))
     else:
@@ -220,52 +217,14 @@ def report_command(
 COMMANDS = (certify_command, fit_command, apply_command, report_command)
 
 
-def _read_pairs(
-    old: Path, new: Path, id_names: tuple[str, ...], vector_names: tuple[str, ...], by: files.By
-) -> Pairs:
-    of_old, of_new = wanted_of(id_names, vector_names, by)
+def _read_pairs(old: Path, new: Path, **columns: Any) -> Pairs:
+    of_old, of_new = wanted_of(**columns)
     with progress("reading") as bar:
         sides = files.read(new, bar.update, of_new), files.read(old, bar.update, of_old)
-        pairs = files.join(*sides, by)
+        pairs = files.join(*sides, of_new.by)
     if pairs.n < 2:
         raise FileError(f"{new} and {old} have 1 object in common; expected at least 2")
     return pairs
-
-
-def _move(
-    fitted: Adapter, place: bool, rows: Embeddings, source: Path, adapter: Path, first_row: int
-) -> Embeddings:
-    """Return a block in the old space, as wide numbers as it has."""
-    (d_x, d_y), d = fitted.alignment.map.shape, rows.shape[1]
-    if d != d_x:
-        hint = " (they may be old ones already)" if d == d_y else ""
-        raise FileError(
-            f"{source} has vectors of {d} dimensions{hint}; {adapter} takes {d_x} and gives "
-            f"{d_y}: expected vectors of the new model"
-        )
-    with np.errstate(over="ignore"):
-        moved = fitted.carry(rows, place=place).astype(rows.dtype)
-    bad = ~np.isfinite(moved).all(axis=1)
-    if bad.any():
-        raise FileError(
-            f"{source} has so long a vector in row {first_row + int(bad.argmax())} that it leaves "
-            f"the range of {moved.dtype} in the old space; scale it, or save the file as float64"
-        )
-    return moved
-
-
-def _check_output(output: Path, *inputs: Path) -> None:
-    """Refuse, before any work is done, an output that is an input or cannot be made."""
-    for path in inputs:
-        if path.exists() and output.exists() and output.samefile(path):
-            raise FileError(f"{output} would replace the input {path}; choose another output")
-    folder = output.absolute().parent
-    if not folder.is_dir():
-        raise FileError(f"there is no folder {folder} to write {output.name} into; make it first")
-    if output.exists() and not output.is_file():
-        raise FileError(f"{output} is no regular file; expected the name of a file to write")
-    if not os.access(folder, os.W_OK):
-        raise FileError(f"{folder} is read-only; choose another place for {output.name}")
 
 
 def printable(text: str) -> str:

@@ -26,7 +26,11 @@ _FOLDER = Path("notebooks")
 Pairs = tuple[tuple[str, str], ...]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.group(
+    commands=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
 @click.version_option(package_name="procrustes-lab", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -72,8 +76,7 @@ def run(notebooks: tuple[str, ...], jobs: int | None, output: Path, parameters: 
     from procrustes_lab.lab import runner
 
     chosen = _find(notebooks)
-    values = _parse(parameters, chosen)
-    results = runner.run(chosen, output, jobs=jobs, parameters=values)
+    results = runner.run(chosen, output, jobs=jobs, parameters=_parse(parameters, chosen))
     code = _report(results, f"partial copy in {output / 'notebooks'}")
     click.echo(f"\nLook at {output / 'index.html'}: the notebooks, and every claim.")
     return code
@@ -92,12 +95,7 @@ def refresh(notebooks: tuple[str, ...], jobs: int | None) -> int:
     chosen = _find(notebooks)
     if len({path.parent.resolve() for path in chosen}) > 1:
         raise click.UsageError("the notebooks are in several folders: refresh one at a time")
-    results = runner.refresh(chosen, Path("figures"), jobs=jobs)
-    return _report(results, "left as it was")
-
-
-for command in COMMANDS:
-    cli.add_command(command)
+    return _report(runner.refresh(chosen, Path("figures"), jobs=jobs), "left as it was")
 
 
 def main() -> None:
@@ -114,30 +112,27 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    code = 2
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
+        sentence = error.format_message()
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted: nothing is left running, and no file was changed", 130)
+        code, sentence = 130, "interrupted: nothing is left running, and no file was changed"
     except ModuleNotFoundError as error:
-        _fail(f"{error.name} is missing: pip install 'procrustes-lab[lab]'", 2)
+        sentence = f"{error.name} is missing: pip install 'procrustes-lab[lab]'"
     except FileNotFoundError as error:
-        _fail(f"{error.filename} does not exist: check its name", 2)
+        sentence = f"{error.filename} does not exist: check its name"
     except OSError as error:
         if error.errno and not error.filename:
             # What could not be written must not be tried again when the interpreter ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         place = error.filename or "standard output"
-        _fail(f"{place}: {error.strerror}" if error.errno else str(error), 2)
+        sentence = f"{place}: {error.strerror}" if error.errno else str(error)
     except ValueError as error:
-        _fail(str(error), 2)
+        sentence = str(error)
     except MemoryError:
-        _fail("this does not fit in memory: .npy files need the least, as they are mapped", 2)
-
-
-def _fail(sentence: str, code: int) -> None:
-    """Print one line, whatever names of files and ids are in it."""
+        sentence = "this does not fit in memory: .npy files need the least, as they are mapped"
     click.echo(f"procrustes-lab: {printable(sentence)}", err=True)
     sys.exit(code)
 

@@ -20,12 +20,21 @@ from procrustes_lab.core.archive import replacing
 from .columns import TEXT, Block, FileError
 
 
-def check_output(path: Path) -> None:
-    """Raise FileError if a file of this ending cannot be written."""
-    if path.suffix.lower() not in WRITERS:
-        raise FileError(
-            f"{path} has the ending {path.suffix!r}; expected one of {', '.join(WRITERS)}"
-        )
+def check_output(path: Path, *inputs: Path, endings: Iterable[str] = ()) -> None:
+    """Refuse, before any work is done, an output that is an input or cannot be made."""
+    if endings and path.suffix.lower() not in endings:
+        known = ", ".join(endings)
+        raise FileError(f"{path} has the ending {path.suffix!r}; expected one of {known}")
+    for given in inputs:
+        if given.exists() and path.exists() and path.samefile(given):
+            raise FileError(f"{path} would replace the input {given}; choose another output")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileError(f"there is no folder {folder} to write {path.name} into; make it first")
+    if path.exists() and not path.is_file():
+        raise FileError(f"{path} is no regular file; expected the name of a file to write")
+    if not os.access(folder, os.W_OK):
+        raise FileError(f"{folder} is read-only; choose another place for {path.name}")
 
 
 def write(path: str | os.PathLike[str], blocks: Iterable[Block]) -> None:
@@ -36,7 +45,7 @@ def write(path: str | os.PathLike[str], blocks: Iterable[Block]) -> None:
     OSError if it cannot be written.
     """
     path = Path(path)
-    check_output(path)
+    check_output(path, endings=WRITERS)
     with replacing(path) as file:
         WRITERS[path.suffix.lower()](file, blocks, path)
 
@@ -59,15 +68,12 @@ def _write_header(file: IO[bytes], dtype: np.dtype[Any], *shape: int) -> None:
 
 
 def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
-    ids: list[NDArray[Any]] = []
-    name = "ids"
+    ids: dict[str, list[NDArray[Any]]] = {}
 
     def noted() -> Iterable[Block]:
-        nonlocal name
         for block in blocks:
             if block.ids is not None:
-                ids.append(block.ids)
-                name = block.id_name or name
+                ids.setdefault(block.id_name or "ids", []).append(block.ids)
             yield block
 
     with (
@@ -78,12 +84,12 @@ def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
         vectors.seek(0)
         with archive.open("vectors.npy", "w", force_zip64=True) as member:
             shutil.copyfileobj(vectors, member, 2**20)
-        if ids:
+        for name, parts in ids.items():
             # Compressed, the room for the longest text that NumPy has in each place is hardly any.
             packed = zipfile.ZipInfo(f"{name}.npy")
             packed.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(packed, "w", force_zip64=True) as member:
-                _write_ids(member, ids, path)
+                _write_ids(member, parts, path)
 
 
 def _write_ids(file: IO[bytes], ids: list[NDArray[Any]], path: Path) -> None:
