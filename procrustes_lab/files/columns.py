@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 By = Literal["auto", "id", "position"]
 
-TEXT = np.dtypes.StringDType()
-"""Each id takes the room it needs, and may hold NUL."""
+TEXT = np.dtypes.StringDType()  # each id takes the room it needs, and may hold NUL
 
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
 
@@ -31,12 +30,6 @@ ID_NAME = re.compile(
 
 class FileError(ValueError):
     """What is wrong with a file, in one sentence that names it."""
-
-    @classmethod
-    def needs(cls, path: Path, error: ModuleNotFoundError) -> FileError:
-        """Return what to say of a file whose kind needs a package that is not there."""
-        package = str(error.name).split(".")[0]
-        return cls(f"{path} needs the package {package}: pip install 'procrustes-lab[files]'")
 
     @classmethod
     def ragged(cls, path: Path, row: int, found: int, expected: int) -> FileError:
@@ -121,8 +114,7 @@ class Wanted:
         return vectors, ids
 
 
-BY_NAME = Wanted()
-"""All is left to the names of columns."""
+BY_NAME = Wanted()  # all is left to the names of columns
 
 
 def wanted_of(
@@ -168,9 +160,8 @@ def as_text(ids: Iterable[Any], uuids: bool) -> NDArray[Any]:
             return str(value)
         if uuids and len(value) == 16:
             return str(uuid.UUID(bytes=value))
-        try:
+        with suppress(UnicodeDecodeError):
             return value.decode()
-        except UnicodeDecodeError:
-            return value.hex()
+        return value.hex()
 
     return np.array([text(value) for value in ids], TEXT)

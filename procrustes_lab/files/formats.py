@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from math import prod
 from pathlib import Path
@@ -95,17 +96,30 @@ def as_rows(array: NDArray[Any], path: Path) -> Embeddings:
         raise FileError(str(error)) from error
 
 
-def map_npy(path: Path) -> np.memmap[Any, Any]:
-    """Map the two-dimensional array of a .npy file."""
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say in one sentence whatever NumPy and three other libraries say of a file."""
     try:
-        mapped = cast("np.memmap[Any, Any]", np.load(path, mmap_mode="r", allow_pickle=False))
-    except (FileNotFoundError, PermissionError):
+        yield
+    except (FileError, FileNotFoundError, PermissionError, MemoryError):
         raise
-    except Exception as error:  # the header is Python: it can be wrong in many ways
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'procrustes-lab[files]'"
+        package = str(error.name).split(".")[0]
+        raise FileError(f"{path} needs the package {package}: {remedy}") from error
+    except UnicodeEncodeError as error:
+        raise FileError(f"{path} has a name that is not UTF-8; rename it") from error
+    except Exception as error:
         what = "is truncated or damaged; copy or write it again"
         if "Python objects" in str(error):
             what = "holds pickled Python objects, which are never loaded; save an array of numbers"
         raise FileError(f"{path} {what}") from error
+
+
+def map_npy(path: Path) -> np.memmap[Any, Any]:
+    """Map the two-dimensional array of a .npy file."""
+    with readable(path):
+        mapped = cast("np.memmap[Any, Any]", np.load(path, mmap_mode="r", allow_pickle=False))
     left = path.stat().st_size - mapped.offset - mapped.nbytes
     if left:
         raise FileError(
@@ -125,10 +139,6 @@ def in_blocks(
         part = slice(start, start + rows)
         yield Block(None if ids is None else ids[part], np.array(array[part]), id_name)
         let_go(array)
-
-
-def _npy(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
-    return in_blocks(map_npy(path), None, None, rows)
 
 
 USES: dict[int, dict[str, Any]] = {
@@ -257,7 +267,7 @@ TABLES = (
 WORDS = (".vec", ".txt", ".vec.gz", ".txt.gz")
 
 READERS: dict[str, Callable[[Path, int, Wanted], Iterator[Block]]] = {
-    ".npy": _npy,
+    ".npy": lambda path, rows, _: in_blocks(map_npy(path), None, None, rows),
     ".npz": _npz,
     **dict.fromkeys(TABLES, _tables),
     **dict.fromkeys(WORDS, _words),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from procrustes_lab.core.archive import replacing
 
 from .columns import TEXT, Block, FileError
+from .formats import readable
 
 
 def check_output(path: Path, *inputs: Path, endings: Iterable[str] = ()) -> None:
@@ -107,11 +108,9 @@ def _write_ids(file: IO[bytes], ids: list[NDArray[Any]], path: Path) -> None:
 
 
 def _write_parquet(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
-    try:
+    with readable(path):
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
-    except ModuleNotFoundError as error:
-        raise FileError.needs(path, error) from error
 
     def table(block: Block) -> Any:
         ids = {} if block.ids is None else {block.id_name or "id": block.ids.tolist()}

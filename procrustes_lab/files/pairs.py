@@ -40,7 +40,7 @@ from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings
 
 from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted
-from .formats import READERS, as_rows, check_file, in_blocks, map_npy, shards
+from .formats import READERS, as_rows, check_file, in_blocks, map_npy, readable, shards
 
 __all__ = ["Block", "FileError", "Pairs", "Vectors", "blocks", "join", "read", "sha256"]
 
@@ -171,12 +171,12 @@ def read(
             file.flush()
             rows = np.memmap(file, block.rows.dtype, "r", shape=(n, block.rows.shape[1]))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-            raise FileError(
-                f"{path} does not fit in {tempfile.gettempdir()}, where its vectors are kept while "
-                "they are needed; set TMPDIR to a folder with more room, or save them as .npy"
-            ) from error
-        raise
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise
+        raise FileError(
+            f"{path} does not fit in {tempfile.gettempdir()}, where its vectors are kept while "
+            "they are needed; set TMPDIR to a folder with more room, or save them as .npy"
+        ) from error
     if not ids:
         return Vectors(rows, None, path)
     return Vectors(rows, np.concatenate(ids), path, block.id_name, id_type)
@@ -192,20 +192,12 @@ def blocks(
     path = Path(path)
     found = _alike(READERS[check_file(path, wanted)](path, rows, wanted), path)
     row = 0
-    try:
+    with readable(path):
         for block in found:
             if not np.isfinite(block.rows).all():
                 raise _bad_rows(path, chain([block], found), row)
             row += len(block.rows)
             yield block
-    except (FileError, FileNotFoundError, PermissionError, MemoryError):
-        raise
-    except ModuleNotFoundError as error:
-        raise FileError.needs(path, error) from error
-    except UnicodeEncodeError as error:
-        raise FileError(f"{path} has a name that is not UTF-8; rename it") from error
-    except Exception as error:  # whatever four libraries say of a damaged file
-        raise FileError(f"{path} is truncated or damaged; copy or write it again") from error
     if not row:
         raise FileError(f"{path} has no rows; expected at least one vector")
 

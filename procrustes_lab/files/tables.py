@@ -16,27 +16,13 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from .columns import (
-    Block,
-    Column,
-    FileError,
-    Wanted,
-    as_text,
-    ending,
-    is_number,
-    natural,
-    opened,
-)
+from .columns import Block, Column, FileError, Wanted, as_text, ending, is_number, natural, opened
 
 Opened = tuple[dict[str, Column], Callable[[list[str]], Iterator[Any]]]
 """The columns of a file, and what yields record batches of those named: vectors, and ids if any."""
 
-LINE_BYTES = 2**23
-"""Of CSV and JSON read at a time; no line may be longer."""
-
-BATCH_BYTES = 2**28
-"""The same of OpenAI's batches, where one line may hold the vectors of 2,048 texts."""
-
+LINE_BYTES = 2**23  # of CSV and JSON read at a time; no line may be longer
+BATCH_BYTES = 2**28  # the same of OpenAI's batches, where a line may hold 2,048 vectors
 NUMBER, NUMBERS = pa.float64(), pa.list_(pa.float64())
 
 
@@ -184,31 +170,27 @@ def _json(path: Path, rows: int) -> Opened:
         )
 
     def read(types: dict[str, Any], bytes_: int = LINE_BYTES) -> Any:
+        only = {"explicit_schema": pa.schema(types), "unexpected_field_behavior": "ignore"}
         return pa.json.open_json(
             pa.input_stream(path, compression="detect"),
             pa.json.ReadOptions(use_threads=False, block_size=bytes_),
-            pa.json.ParseOptions(
-                explicit_schema=pa.schema(types), unexpected_field_behavior="ignore"
-            ),
+            pa.json.ParseOptions(**only),
         )
 
     if {"custom_id", "response"} <= first.keys():
         item = pa.struct({"index": pa.int64(), "embedding": NUMBERS})
         response = pa.struct({"body": pa.struct({"data": pa.list_(item)})})
         answers = read({"custom_id": pa.string(), "response": response}, BATCH_BYTES)
-        words = {"embedding": Column("vectors", "answers"), "custom_id": Column("text", "text")}
-        return words, lambda _: _by_request(path, answers)
+        columns = {"embedding": Column("vectors", "answers"), "custom_id": Column("text", "text")}
+        return columns, lambda _: _by_request(path, answers)
     types = {"text": pa.string(), "vectors": NUMBERS, "ids": pa.decimal128(38)}
-    columns = {key: _describe(value) for key, value in first.items()}
-    return columns, lambda names: read({name: types[columns[name].use] for name in names})
-
-
-def _describe(value: Any) -> Column:
-    """Return what a value of JSON can be."""
-    if isinstance(value, list) and value and {type(v) for v in value} <= {int, float}:
-        return Column("vectors", "list of numbers")
     known = {str: Column("text", "text"), int: Column("ids", "whole number")}
-    return known.get(type(value), Column("", type(value).__name__))
+    columns = {}
+    for key, value in first.items():
+        columns[key] = known.get(type(value), Column("", type(value).__name__))
+        if isinstance(value, list) and value and {type(v) for v in value} <= {int, float}:
+            columns[key] = Column("vectors", "list of numbers")
+    return columns, lambda names: read({name: types[columns[name].use] for name in names})
 
 
 def _by_request(path: Path, answers: Any) -> Iterator[Any]:
@@ -250,9 +232,8 @@ def _block(batch: Any, vectors: str, id_name: str | None, path: Path, row: int) 
         return Block(ids, rows, id_name)
     lists = column(vectors)
     if not hasattr(lists, "value_lengths"):
-        lists = pa.array(
-            [_numbers(text, path, at) for at, text in enumerate(lists.to_pylist(), row)]
-        )
+        texts = enumerate(lists.to_pylist(), row)
+        lists = pa.array([_numbers(text, path, at) for at, text in texts])
     lengths = np.asarray(lists.value_lengths())
     for odd in np.flatnonzero(lengths != lengths[:1])[:1]:
         raise FileError.ragged(path, row + odd, lengths[odd], lengths[0])
@@ -271,9 +252,8 @@ def _numbers(text: str, path: Path, row: int) -> Any:
     try:
         return np.array(text.strip("[](){} \n").replace(",", " ").split(), float)
     except ValueError:
-        remedy = "mend or drop that row"
-        if "..." in text:
-            remedy = "printing shortened it: write it again as a list, by .tolist()"
+        shortened = "printing shortened it: write it again as a list, by .tolist()"
+        remedy = shortened if "..." in text else "mend or drop that row"
         raise FileError(
             f"{path} has no list of numbers in row {row}, it begins {text[:24]!r}; {remedy}"
         ) from None
