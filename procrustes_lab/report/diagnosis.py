@@ -156,10 +156,8 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
         also = f" Others are off by {others}." if others else ""
         further = f"{abs(k)} row{'s' * (abs(k) > 1)} further {'down' if k > 0 else 'up'}"
         evidence = {"share": count / n, "offset": k, "first": float(first), "last": float(last)}
-        rows = np.flatnonzero(offsets)
-        yield found(
-            "shifted rows", "error", evidence, rows, count=count, further=further, also=also
-        )
+        words = {"count": count, "further": further, "also": also}
+        yield found("shifted rows", "error", evidence, np.flatnonzero(offsets), **words)
     rest = np.flatnonzero(~binary_dilation(offsets, iterations=RUN))  # far from those
     if any_at_random(ranks[rest]):
         share = share_at_random(ranks[rest]) * len(rest) / n

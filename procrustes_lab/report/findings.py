@@ -78,8 +78,7 @@ WORDS = {
 }
 """Sentence → remedy by kind; after a colon, a case of the kind that has words of its own."""
 
-KINDS = tuple(name for name in WORDS if ":" not in name)
-"""All that `diagnose` looks for."""
+KINDS = tuple(name for name in WORDS if ":" not in name)  # all that `diagnose` looks for
 
 
 @dataclass(frozen=True)
@@ -96,17 +95,8 @@ class Finding:
     severity: Severity
     sentence: str
     remedy: str
-    evidence: Mapping[str, float]
-    rows: Indices = field(default_factory=lambda: NONE, repr=False)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Finding):
-            return NotImplemented
-        mine, theirs = ({**vars(one), "rows": one.rows.tolist()} for one in (self, other))
-        return mine == theirs
-
-    def __hash__(self) -> int:
-        return hash((self.kind, self.sentence))
+    evidence: Mapping[str, float] = field(hash=False)
+    rows: Indices = field(default_factory=lambda: NONE, repr=False, compare=False)
 
 
 def found(

@@ -77,9 +77,9 @@ class Side:
 class Pairing:
     """Paired embeddings, and the questions that can be asked about their pairing.
 
-    Takes what `procrustes_lab.diagnose` takes, and raises what it raises. Both sides are centred
-    in all that follows: a mean that all rows share says nothing about which belong together.
-    `moments` are those of all `n` pairs; the `sample` is of at most `SAMPLE` rows, ascending.
+    Takes and raises what `procrustes_lab.diagnose` does. Both sides are centred in all that
+    follows: a mean that all rows share says nothing about which belong together. `moments` are
+    those of all `n` pairs; the `sample` is of at most `SAMPLE` rows, ascending.
     """
 
     def __init__(self, X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> None:
@@ -106,12 +106,11 @@ class Pairing:
     def permutation_test(self, permutations: int = 99) -> PermutationTest:
         """Test whether the pairing says anything: shuffle the rows of one side, align again.
 
-        Rows change places within runs of `RUN` consecutive ones only: in a sorted file neighbours
-        are alike, and a pairing that is right to within a thousand rows would beat every shuffle
-        of the whole. At most `SAMPLE` rows take part, in random runs, by their coordinates in the
-        leading principal directions. None of that depends on the pairing, so the test is exact,
-        and assumes only that unpaired rows of a run are exchangeable (Jackson, 1995, PROTEST,
-        Écoscience 2, 297–303; Phipson and Smyth, 2010, doi:10.2202/1544-6115.1585).
+        Rows change places within runs of `RUN` only: in a sorted file neighbours are alike, and a
+        pairing right to within a thousand rows would beat every shuffle of the whole. At most
+        `SAMPLE` rows take part, in random runs and the leading principal directions. So the test is
+        exact, if unpaired rows of a run are exchangeable (Jackson, 1995, PROTEST, Écoscience 2,
+        297–303; Phipson and Smyth, 2010, doi:10.2202/1544-6115.1585).
         """
         rng = np.random.default_rng(self._seed)
         width = min(RUN, self.n)
@@ -138,8 +137,7 @@ class Pairing:
     def errors_by_offset(self) -> dict[int, float]:
         """Return the alignment error if row i of X is paired with row i + k of Y, by offset k.
 
-        In the leading principal directions, on equally many of the first `SAMPLE` rows for each
-        of `OFFSETS`. Fewer than `RUN` pairs leave only the offset 0.
+        On equally many of the first `SAMPLE` rows; fewer than `RUN` leave only the offset 0.
         """
         first = np.arange(min(SAMPLE, self.n))
         a, b = self.source.leading(first), self.target.leading(first)
@@ -151,8 +149,7 @@ class Pairing:
     def offset(self, test: PermutationTest) -> int:
         """Return the offset with the least error; 0 unless another is better than by chance.
 
-        How much errors vary by chance is told by the test of this pairing. In a sorted file the
-        error changes slowly with the offset: only a valley counts, not an end of the range.
+        In a sorted file the error changes slowly with the offset: only a valley counts, not an end.
         """
         errors = self.errors_by_offset()
         best = min(errors, key=lambda k: errors[k])
@@ -164,8 +161,7 @@ class Pairing:
     def partner_ranks(self) -> Matrix:
         """Return, for each row of X, the share of random rows of Y that are as near as its partner.
 
-        A row paired at random has a share uniform on (0, 1]; those of right pairs crowd near 0. The
-        partner itself counts: the least is 1/(1 + number of random rows).
+        Uniform on (0, 1] for a row paired at random, near 0 for right pairs; the partner counts.
         """
         return self.by_row(0)[0]
 
@@ -191,8 +187,7 @@ class Pairing:
             rows = np.arange(start, min(start + self._block, n))
             aligned = self.source.centred(rows) @ maps[1 - block % 2]
             for column, k in enumerate(OFFSETS):
-                further_on = self.target.centred((rows + k) % n)
-                agreement[rows, column] = np.vecdot(aligned, further_on)
+                agreement[rows, column] = np.vecdot(aligned, self.target.centred((rows + k) % n))
             scores = aligned @ others
             scores[rows[:, np.newaxis] == references] = -np.inf
             as_near = scores >= agreement[rows, LARGEST_OFFSET, np.newaxis]
@@ -204,10 +199,7 @@ class Pairing:
 
 
 def shifts(agreement: Matrix) -> Indices:
-    """Return the offset of each row: 0, or k in runs that agree with the rows k further on.
-
-    Agreement is that of `Pairing.by_row`; a run is of about `RUN` rows.
-    """
+    """Return each row's offset by `Pairing.by_row`: 0, or k in runs of about `RUN` that are off."""
     n = len(agreement)
     offsets, edges = np.zeros(n, dtype=np.int64), np.linspace(0, n, n // RUN + 1).astype(int)
     for start, stop in pairwise(edges.tolist()):
