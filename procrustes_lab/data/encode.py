@@ -81,7 +81,7 @@ def find_vectors(path: Folder, names: Sequence[str], texts: Sequence[str]) -> Fo
     return Found(rows, vectors / np.where(lengths > 0, lengths, 1))
 
 
-@lru_cache(maxsize=4)  # several networks are asked for the same texts
+@lru_cache(maxsize=2)  # several networks are asked for the same texts
 def _digests(texts: tuple[str, ...]) -> NDArray[np.uint64]:
     hashes = b"".join(hashlib.sha256(text.encode()).digest()[:8] for text in texts)
     return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
@@ -98,9 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--corpus", help="a BEIR folder, instead of the API descriptions")
     options = parser.parse_args(arguments)
     try:
+        network = pretrained.load(options.model)
         corpus = beir.load(options.corpus) if options.corpus else None
         collection = corpus or beir.from_descriptions(datasets.api_descriptions())
-        encode_collection(pretrained.load(options.model), options.folder, collection)
+        encode_collection(network, options.folder, collection)
     except (OSError, ValueError, ModuleNotFoundError) as error:
         parser.error(str(error))
 

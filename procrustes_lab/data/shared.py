@@ -49,7 +49,7 @@ def scifact(
 
 
 def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
-    """Read CLIP's unit vectors of 100 pictures, (100, 512), and of five captions of each.
+    """Read CLIP's unit vectors of 100 pictures, (100, 512), and of their captions, (100, 5, 512).
 
     The model is openai/clip-vit-base-patch32 (Radford et al., 2021, arXiv:2103.00020), the pictures
     are of Hodosh, Young and Hockenmaier (2013), doi:10.1613/jair.3994.
@@ -58,7 +58,7 @@ def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
 
 
 def shop(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
-    """Read CLIP's unit vectors of 563 pictures of clothes and of their texts, (563, 512) each."""
+    """Read CLIP's unit vectors of 563 pictures of clothes and of their texts, both (563, 512)."""
     return _pair("shop-clip", data_home)
 
 

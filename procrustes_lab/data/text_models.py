@@ -47,20 +47,22 @@ def embed(
     `name`, of `FEATURES`, says what is counted; `fitted_on` is all that the model will know: keep
     out what it is to be evaluated on. Returned is a unit row for each text, of that dimension, and
     a zero row for a text without a known feature, kept between calls by `cached_arrays`. Raises
-    ValueError if the name is unknown, or the texts are too few for the dimension, or one string.
+    ValueError if the name is unknown, the texts are one string, or the dimension is not less than
+    the number of known texts and of features.
 
     A feature found in a single known text cannot relate it to another and is dropped; of the
     others the `LIMIT` most frequent stay, and of equally frequent ones the first in the alphabet.
     Single precision and three power iterations give the retrieval quality of double precision to
     four digits, in half the time. The seed is of the randomised SVD (Halko, Martinsson and Tropp,
-    2011, doi:10.1137/090771806); latent semantic analysis is by Deerwester et al. (1990).
+    2011, doi:10.1137/090771806); latent semantic analysis is by Deerwester et al. (1990), Journal
+    of the American Society for Information Science 41, 391–407.
     """
     if name not in FEATURES:
         raise ValueError(f"name is {name!r}; expected one of {', '.join(FEATURES)}")
     if isinstance(texts, str) or isinstance(fitted_on, str):
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
     code = Path(__file__).read_bytes(), version("scikit-learn"), np.__version__
-    recipe = name, tuple(texts), tuple(fitted_on), dimension, seed
+    recipe = name, list(texts), list(fitted_on), dimension, seed
     make = partial(_latent_semantics, *recipe)
     return cached_arrays(f"embeddings-{name}", (code, *recipe), make, data_home)[0]
 
@@ -105,9 +107,9 @@ def _counts(name: str, texts: tuple[str, ...]) -> csr_matrix:
 def network(
     name: str, descriptions: ApiDescriptions, folder: Folder | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return vectors of queries and documents, unit rows, by a network of `NETWORKS`, and of whom.
+    """Return queries and documents, unit rows (k, d), by a network of `NETWORKS`, and of whom.
 
-    The third are the rows of `descriptions` that they belong to, the same for all four networks.
+    The third are the k rows of `descriptions` that they belong to, the same for all four networks.
     Left out are objects whose summary or body is not one that was encoded: other versions of the
     libraries describe some differently. `folder` is where `procrustes_lab.data.encode` wrote two
     files, by default those of the package. Raises ValueError or OSError if the name is unknown, or

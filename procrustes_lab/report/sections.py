@@ -175,7 +175,7 @@ def diagnosis_items(study: Study) -> tuple[Html, Html]:
         return words(f"{scope} {diagnosis.looked_for} Nothing was found."), words()
     by = "by row of the old file, from 0" if pairs.old.ids is None else "by id"
     note = " Row numbers in the sentences above count within the rows looked at." if some else ""
-    found, named = [], {}
+    found, named = [], []
     for finding in diagnosis:
         kind, said = finding.kind.capitalize(), sides_named(finding.sentence)
         found.append((f"{kind} ({finding.severity}).", f"{said} What to do: {finding.remedy}"))
@@ -183,8 +183,9 @@ def diagnosis_items(study: Study) -> tuple[Html, Html]:
             rows = diagnosed[finding.rows[:10]]
             rows = rows if pairs.old_rows is None else pairs.old_rows[rows]
             first = ", ".join(map(str, rows if pairs.old.ids is None else pairs.old.ids[rows]))
-            named[f"{kind}, {by}, the first of them:"] = f"{first}.{note}"
-    return items(found), items(named.items()) if named else words(scope)
+            side = said.startswith("The ") * f" of t{said[1:].partition(':')[0]}"
+            named.append((f"{kind}{side}, {by}, the first of them:", f"{first}.{note}"))
+    return items(found), items(named) if named else words(scope)
 
 
 def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:

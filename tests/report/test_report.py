@@ -23,6 +23,7 @@ from procrustes_lab.cli.commands import report_command
 from procrustes_lab.data import beir
 from procrustes_lab.files import FileError
 from procrustes_lab.report import page
+from procrustes_lab.report.sections import diagnosis_items
 from procrustes_lab.report.study import read, sides_named, study
 from procrustes_lab.report.verdict import Decision
 from procrustes_lab.report.write import Report, write_report
@@ -152,6 +153,19 @@ def test_a_shuffle_is_not_paired(space, tmp_path):
     assert verdict == "These rows are not paired"
     assert "Nothing further down means anything" in html
     assert_it_stands_alone(html)
+
+
+def test_rows_of_both_sides_are_named_where_both_have_a_fault(space, tmp_path):
+    X, Y = space[0].copy(), space[1].copy()
+    X[[7, 700]], Y[[11, 1100]] = 0, 0
+    paths = str(tmp_path / "old.npy"), str(tmp_path / "new.npy")
+    for path, rows in zip(paths, (Y, X), strict=True):
+        np.save(path, rows)
+    sizes = {"held_out": 200, "sample": 300, "judged": 0, "index": 0, "seed": 0}
+    _, named = diagnosis_items(study(read(*paths), **sizes))
+    by = "by row of the old file, from 0, the first of them"
+    assert f"- Zero rows of the new file, {by}: 7, 700." in str(named)
+    assert f"- Zero rows of the old file, {by}: 11, 1100." in str(named)
 
 
 def test_unrelated_spaces_are_to_be_embedded_again(space, tmp_path):
