@@ -95,8 +95,17 @@ class Finding:
     severity: Severity
     sentence: str
     remedy: str
-    evidence: Mapping[str, float] = field(hash=False)
-    rows: Indices = field(default_factory=lambda: NONE, repr=False, compare=False)
+    evidence: Mapping[str, float]
+    rows: Indices = field(default_factory=lambda: NONE, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Finding):
+            return NotImplemented
+        mine, theirs = ({**vars(one), "rows": one.rows.tolist()} for one in (self, other))
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.sentence))
 
 
 def found(

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -242,6 +243,8 @@ def test_diagnoses_can_be_compared():
     assert one == again
     assert one != other
     assert len({*one, *again}) == len(one)
+    finding = next(found for found in one if len(found.rows))
+    assert finding != replace(finding, rows=finding.rows[:-1])
 
 
 # Networks
