@@ -218,10 +218,8 @@ COMMANDS = (certify_command, fit_command, apply_command, report_command)
 
 
 def _read_pairs(old: Path, new: Path, **columns: Any) -> Pairs:
-    of_old, of_new = wanted_of(**columns)
     with progress("reading") as bar:
-        sides = files.read(new, bar.update, of_new), files.read(old, bar.update, of_old)
-        pairs = files.join(*sides, of_new.by)
+        pairs = files.read_pairs(old, new, **columns, seen=bar.update)
     if pairs.n < 2:
         raise FileError(f"{new} and {old} have 1 object in common; expected at least 2")
     return pairs

@@ -1,7 +1,7 @@
 """Embedding files of many formats: read, joined by id or position, and written whole."""
 
 from .columns import Block, By, FileError, Wanted
-from .pairs import Pairs, Vectors, blocks, join, read, sha256
+from .pairs import Pairs, Vectors, blocks, join, read, read_pairs, sha256
 
 __all__ = ["Block", "By", "FileError", "Pairs", "Vectors", "Wanted"]
-__all__ += ["blocks", "join", "read", "sha256"]
+__all__ += ["blocks", "join", "read", "read_pairs", "sha256"]

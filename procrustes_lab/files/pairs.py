@@ -25,7 +25,7 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -39,10 +39,20 @@ from procrustes_lab.core.quantised import suspect
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings
 
-from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted
+from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted, wanted_of
 from .formats import READERS, as_rows, check_file, in_blocks, map_npy, readable, shards
 
-__all__ = ["Block", "FileError", "Pairs", "Vectors", "blocks", "join", "read", "sha256"]
+__all__ = [
+    "Block",
+    "FileError",
+    "Pairs",
+    "Vectors",
+    "blocks",
+    "join",
+    "read",
+    "read_pairs",
+    "sha256",
+]
 
 BLOCK_ROWS = 8192
 
@@ -280,6 +290,19 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
     if len(new_rows) == len(new.ids) == len(old.ids) and np.array_equal(new_rows, old_rows):
         return Pairs(new, old, None, None, "id")
     return Pairs(new, old, new_rows, old_rows, "id")
+
+
+def read_pairs(
+    old: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    id_names: Sequence[str] = (),
+    vector_names: Sequence[str] = (),
+    by: By = "auto",
+    seen: Callable[[int], object] = lambda rows: None,
+) -> Pairs:
+    """Read two files and pair their rows: `read`, with the names of `wanted_of`, and `join`."""
+    of_old, of_new = wanted_of(id_names, vector_names, by)
+    return join(read(new, seen, of_new), read(old, seen, of_old), by)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -51,7 +51,7 @@ def read_questions(
     than documents, or the old ones find their answers no better than another's.
     """
     rng = np.random.default_rng([seed, 2])
-    queries = files.join(files.read(paths[1]), files.read(paths[0]))
+    queries = files.read_pairs(*paths)
     for asked, there in ((queries.new, pairs.new), (queries.old, pairs.old)):
         d, other = asked.rows.shape[1], there.rows.shape[1]
         sizes = f"{asked.path} has {d} dimensions, {there.path} has {other}"

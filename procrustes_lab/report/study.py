@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from procrustes_lab import files
 from procrustes_lab.core.alignment import align
 from procrustes_lab.core.certificate import Certificate, certify
 from procrustes_lab.core.learning import empirical_bernstein
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import require
-from procrustes_lab.files.columns import wanted_of
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.search.maps import unit_rows
 from procrustes_lab.search.retrieval import Indices, ranks
@@ -26,25 +23,9 @@ from .asked import Answers, ask, interval, read_questions
 from .diagnosis import Diagnosis, diagnose
 from .verdict import CHANCE, Evidence, Verdict, decide
 
-Names = Sequence[str]
-
 FEWEST_PAIRS = 20
 DIAGNOSED = 10_000  # pairs that are looked at for the diagnosis, at most: runs of successive ones
 NATIVE = "(old model by itself)"
-
-
-def read(
-    old: str, new: str, id_names: Names = (), vector_names: Names = (), by: files.By = "auto"
-) -> Pairs:
-    """Join the files of both models; for names and `by` see `files.columns.wanted_of`.
-
-    Raises ValueError if fewer than 20 objects are in both, or if no report can be made of them.
-    """
-    of_old, of_new = wanted_of(id_names, vector_names, by)
-    pairs = files.join(files.read(new, wanted=of_new), files.read(old, wanted=of_old), by)
-    common = f"{new} and {old} have {pairs.n} objects in common"
-    require(pairs.n >= FEWEST_PAIRS, f"{common}; expected at least {FEWEST_PAIRS} to judge by")
-    return pairs
 
 
 @dataclass(frozen=True)
@@ -87,10 +68,12 @@ def study(
     No map sees `held_out` pairs, and as many others choose one; a fifth and a tenth of all at most.
     Neighbours are looked for among these and `sample` further objects. At most `judged` queries are
     asked, among at most `index` documents. Raises ValueError or FileError, one sentence, if the
-    files cannot be studied.
+    files cannot be studied, as fewer than 20 pairs.
     """
     rng = np.random.default_rng([seed, 1])  # not the stream that drew anybody's queries
     n = pairs.n
+    common = f"{pairs.new.path} and {pairs.old.path} have {n} objects in common"
+    require(n >= FEWEST_PAIRS, f"{common}; expected at least {FEWEST_PAIRS} to judge by")
     sizes = min(held_out, n // 5), min(held_out, n // 10)
     held, choosing, others = map(np.sort, np.split(rng.permutation(n), np.cumsum(sizes)))
     apart = np.concatenate([held, choosing])

@@ -855,10 +855,10 @@ def test_a_missing_package_is_named_with_how_to_get_it(tmp_path, monkeypatch, ca
 
 
 def test_what_does_not_fit_in_memory_is_said(tmp_path, monkeypatch, capsys):
-    def fail(*_):
+    def fail(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(files, "join", fail)
+    monkeypatch.setattr(files, "read_pairs", fail)
     np.save(tmp_path / "v.npy", X)
     assert command(monkeypatch, "certify", tmp_path / "v.npy", tmp_path / "v.npy") == 2
     assert "does not fit in memory" in capsys.readouterr().err

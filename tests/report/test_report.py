@@ -21,10 +21,10 @@ from matplotlib import pyplot as plt
 
 from procrustes_lab.cli.commands import report_command
 from procrustes_lab.data import beir
-from procrustes_lab.files import FileError
+from procrustes_lab.files import FileError, read_pairs
 from procrustes_lab.report import page
 from procrustes_lab.report.sections import diagnosis_items
-from procrustes_lab.report.study import read, sides_named, study
+from procrustes_lab.report.study import sides_named, study
 from procrustes_lab.report.verdict import Decision
 from procrustes_lab.report.write import Report, write_report
 
@@ -162,7 +162,7 @@ def test_rows_of_both_sides_are_named_where_both_have_a_fault(space, tmp_path):
     for path, rows in zip(paths, (Y, X), strict=True):
         np.save(path, rows)
     sizes = {"held_out": 200, "sample": 300, "judged": 0, "index": 0, "seed": 0}
-    _, named = diagnosis_items(study(read(*paths), **sizes))
+    _, named = diagnosis_items(study(read_pairs(*paths), **sizes))
     by = "by row of the old file, from 0, the first of them"
     assert f"- Zero rows of the new file, {by}: 7, 700." in str(named)
     assert f"- Zero rows of the old file, {by}: 11, 1100." in str(named)
@@ -291,7 +291,9 @@ def test_e5_over_an_index_of_use_need_not_be_embedded_again(asking, tmp_path):
     queries = (str(tmp_path / "use queries.npz"), str(tmp_path / "e5 queries.npz"))
     qrels = str(SHARED / "scifact" / "qrels" / "test.tsv")
     sizes = {"held_out": 1000, "sample": 3500, "judged": 300, "index": 20_000, "seed": 0}
-    found = study(read(old, new), queries if asking else None, qrels if asking else "", **sizes)
+    found = study(
+        read_pairs(old, new), queries if asking else None, qrels if asking else "", **sizes
+    )
     assert "cone" in found.diagnosis.kinds
     assert found.evidence.found > 0.9 or asking
     assert found.verdict.decision == (Decision.RE_SCORE if asking else Decision.LATER)
@@ -350,10 +352,10 @@ def test_the_columns_that_are_asked_for_are_joined(tmp_path):
     np.savez(tmp_path / "old.npz", v=x, number=np.arange(30))
     np.savez(tmp_path / "new.npz", a=-x, b=x[order], row=order)
     paths = str(tmp_path / "old.npz"), str(tmp_path / "new.npz")
-    pairs = read(*paths, ["number", "row"], ["v", "b"])
+    pairs = read_pairs(*paths, ["number", "row"], ["v", "b"])
     assert pairs.by == "id"
     np.testing.assert_array_equal(*pairs.take(range(30)))
-    assert read(*paths, vector_names=["v", "a"], by="position").by == "position"
+    assert read_pairs(*paths, vector_names=["v", "a"], by="position").by == "position"
 
 
 def test_what_cannot_make_a_report_is_refused_at_once(tmp_path):
