@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
+
+from .words import sentence
 
 Interval = tuple[float, float]
 
@@ -20,64 +22,28 @@ HALF = 0.5  # share of unseen objects that have to find their own old vector, wi
 FEWEST = 20  # queries from which search decides: a bootstrap interval of fewer is much too short
 CHANCE = 0.01  # p of the permutation test up to which a pairing says something (notebook 07)
 
-_ALIGN = "Fit the map once (procrustes-lab fit), send every new query through it, and"
-
 
 class Decision(StrEnum):
-    """What to do, the least work first; and the advice to whoever runs the system."""
+    """What to do, the least work first."""
 
-    advice: str
-
-    def __new__(cls, title: str, advice: str) -> Self:
-        """Make a string of the title."""
-        decision = str.__new__(cls, title)
-        decision._value_, decision.advice = title, advice
-        return decision
-
-    LEAVE = (
-        "Leave things alone",
-        "Stay with the old model and its index, as long as there is an old model.",
-    )
-    OPTIONAL = (
-        "Aligning is optional",
-        "Align if the old model has to go: searches stay as good as they are. It is no reason to "
-        "act by itself; what there is to be gained comes with an index of the new model.",
-    )
-    KEEP = (
-        "Align and keep the index",
-        f"{_ALIGN} go on searching the old index. No document has to be embedded again.",
-    )
-    LATER = (
-        "Align now, re-embed later",
-        f"{_ALIGN} search the old index today; embed the documents with the new model when there "
-        "is time.",
-    )
-    RE_SCORE = (
-        "Search as before, re-score with the new model",
-        "Let old queries search the old index, and order its first answers by the new model: its "
-        "vectors of those documents, made when first asked for and kept. No map is needed; the old "
-        "model still is, for the queries.",
-    )
-    RE_EMBED = (
-        "Re-embed",
-        "Embed all documents with the new model before its queries go into service. Until then, "
-        "stay with the old model and its index.",
-    )
-    MIXED = (
-        "Two models share a file",
-        "Embed the rows that the diagnosis names with the model of the rest, or leave them out, "
-        "and ask again.",
-    )
-    UNPAIRED = (
-        "These rows are not paired",
-        "Give both files the same ids for the same objects, or bring them into the same order, "
-        "and ask again.",
-    )
+    LEAVE = "Leave things alone"
+    OPTIONAL = "Aligning is optional"
+    KEEP = "Align and keep the index"
+    LATER = "Align now, re-embed later"
+    RE_SCORE = "Search as before, re-score with the new model"
+    RE_EMBED = "Re-embed"
+    MIXED = "Two models share a file"
+    UNPAIRED = "These rows are not paired"
 
     @property
     def code(self) -> str:
         """One word for programs: ``procrustes-lab report --fail-on re-embed,unpaired``."""
         return self.name.lower().replace("_", "-")
+
+    @property
+    def advice(self) -> str:
+        """What that means, to whoever runs the system."""
+        return sentence(f"do_{self.name.lower()}")
 
 
 class Verdict(NamedTuple):
@@ -153,111 +119,47 @@ def decide(evidence: Evidence) -> Verdict:
     measured search decides, where there are queries; else what is kept of the neighbourhoods.
     """
     e, at_random = evidence, evidence.p > CHANCE
-    as_well = f"Rows paired at random align as well as these (p = {e.p:.2f})"
-    decision = Decision.UNPAIRED
-    if e.shifted:
-        reason = e.shifted
-    elif at_random and e.same_vectors:
-        reason = (
-            f"{as_well}, yet both files hold the same vectors up to a turn: one of them is in "
-            "another order."
-        )
-    elif at_random and not (e.by_id or e.featureless):
-        reason = (
-            f"{as_well}: row by row, one file says nothing about the other, so one of them is in "
-            "another order or of other objects."
-        )
-    # A strong pair of which a part was shuffled, or a weak pair whose right rows look random?
-    elif not at_random and e.mispaired > HALF and e.found > HALF * (1 - e.mispaired):
-        reason = (
-            f"About {e.mispaired:.0%} of the rows have a partner that is no nearer than a random "
-            "row, while most of the others find theirs at once: the files agree on a part of their "
-            "rows only."
-        )
-    elif e.mixed:
-        return Verdict(Decision.MIXED, e.mixed, "a map for each kind of rows")
-    elif at_random:
-        decision = Decision.RE_EMBED
-        what = "the rows were joined by identifier, so the models have nothing in common"
-        if e.featureless:
-            what = f"the {e.featureless} vectors cannot be told from noise"
-        reason = f"{as_well}, and {what}: there is nothing that a map could carry over."
-    elif e.search and e.search.queries >= FEWEST:
-        return _by_search(e.search)
+    if at_random:
+        unpaired = e.same_vectors or not (e.by_id or e.featureless)
     else:
-        return _by_neighbours(e)
-    return Verdict(decision, reason, "pairing tests")
+        # A strong pair of which a part was shuffled, or a weak pair whose right rows look random?
+        unpaired = e.mispaired > HALF and e.found > HALF * (1 - e.mispaired)
+    if e.shifted or unpaired:
+        return Verdict(Decision.UNPAIRED, sentence("unpaired", e, at_random), "pairing tests")
+    if e.mixed:
+        return Verdict(Decision.MIXED, e.mixed, "a map for each kind of rows")
+    if at_random:
+        return Verdict(Decision.RE_EMBED, sentence("nothing_in_common", e), "pairing tests")
+    if e.search and e.search.queries >= FEWEST:
+        return _by_search(e.search)
+    return _by_neighbours(e)
 
 
 def _by_search(search: Search) -> Verdict:
-    old, aligned, (low, high) = search.old, search.aligned, search.gain
-    basis = f"measured search, {search.queries:,} queries"
-    if not search.judged:
-        basis = (
-            f"search as the new model judges it, {search.queries:,} queries: whether it is the "
-            "better one, only judgements by people can tell"
-        )
-    change = f"{aligned - old:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
-    over = f"new queries over the old index score {aligned:.3f}"
-    scores = f"After aligning, {over} where old ones score {old:.3f}"
-    new, again = f"{search.new:.3f}", ""
+    low, high = search.gain
     better = [one for one in search.rescored if one.gain[0] > 0]
-    if best := max(better, key=lambda one: one.score, default=None):
-        again = (
-            f"Re-scoring the first {best.k} answers of the old index by the new model's vectors "
-            f"gives {best.score:.3f}, without any map."
-        )
-    if high < 0 or low < -RISK * old:
-        changed = f"{scores} ({change})"
-        if high >= 0:
-            changed = f"After aligning, the change may be a loss of more than a tenth ({change})"
-        if best:
-            decision, reason = Decision.RE_SCORE, f"{again} {changed}."
-        elif search.promise[0] > 0:
-            decision = Decision.RE_EMBED
-            reason = f"{changed}, and only the new model's own index gives its {new}."
-        else:
-            decision = Decision.LEAVE
-            reason = (
-                f"{changed}, and with an index of its own the new model is not shown to be better "
-                f"either ({new})."
-            )
+    best = max(better, key=lambda one: one.score, default=None)
+    if high < 0 or low < -RISK * search.old:
+        why, otherwise = "loss", Decision.RE_EMBED if search.promise[0] > 0 else Decision.LEAVE
+        decision = Decision.RE_SCORE if best else otherwise
     elif search.kept >= KEPT:
-        decision = Decision.KEEP
-        reason = f"{scores}, and to embed everything again would give {new}: next to nothing more."
+        why, decision = "all_kept", Decision.KEEP
     elif low <= 0:
-        decision = Decision.RE_SCORE if best else Decision.OPTIONAL
-        reason = (
-            f"{again} {scores} ({change}), which is no call to act: aligning is optional, and "
-            f"embedding everything again gives {new}."
-        ).lstrip()
+        why, decision = "even", Decision.RE_SCORE if best else Decision.OPTIONAL
     else:
-        decision = Decision.LATER
-        reason = f"{scores} ({change}), better already; embedding everything again gives {new}."
-        if best and best.score > aligned:
-            reason += f" {again}"
-    return Verdict(decision, reason, basis)
+        why, decision = "gain", Decision.LATER
+    return Verdict(decision, sentence(why, search, best), sentence("measured", search))
 
 
 def _by_neighbours(e: Evidence) -> Verdict:
-    decision, so = Decision.RE_EMBED, "More is lost than kept."
     if min(e.found, e.overlap) >= KEPT:
-        decision, so = Decision.KEEP, "Nearly all of it is kept."
+        why, decision = "kept", Decision.KEEP
     elif e.needed:
-        so = (
-            f"But {e.pairs:,} pairs are too few to learn a map or to judge one: bring "
-            f"{e.needed:,}, or embed again."
-        )
+        why, decision = "too few", Decision.RE_EMBED
     elif e.found >= HALF and e.ahead[0] >= -RISK * e.native:
-        decision = Decision.LATER
-        so = (
-            "Aligned queries see what the new model sees at least as well as the old model does; "
-            "how much that is worth to your users only queries can tell."
-        )
-    reason = (
-        f"After aligning, {e.found:.0%} of unseen new vectors find their own old vector first, and "
-        f"the old index returns {e.overlap:.0%} of the neighbours the new model sees; the old "
-        f"model by itself, {e.native:.0%}. {so}"
-    )
+        why, decision = "ahead", Decision.LATER
+    else:
+        why, decision = "lost", Decision.RE_EMBED
     queries = f"fewer than {FEWEST} queries" if e.search else "no queries"
-    return Verdict(decision, reason, f"neighbours of documents, with {queries}: weaker evidence")
+    basis = f"neighbours of documents, with {queries}: weaker evidence"
+    return Verdict(decision, sentence("by_neighbours", e, why), basis)
