@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -113,6 +113,17 @@ class Answers(NamedTuple):
     chosen: str  # the map
     chose: int  # how many queries chose it; 0 if pairs did
     outcome: Search
+
+    @property
+    def worst(self) -> list[dict[str, Any]]:
+        """The queries, ten at most, that lose most by aligning, with scores before and after."""
+        names, before, after = self.questions.collection.query_ids, self.before, self.after
+        most = np.argsort(after - before, kind="stable")[:10]
+        return [
+            {"query": names[self.rows[j]], "old": float(before[j]), "aligned": float(after[j])}
+            for j in most
+            if after[j] < before[j]
+        ]
 
 
 def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int) -> Answers:

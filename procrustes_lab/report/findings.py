@@ -56,5 +56,7 @@ def found(
     """Make a finding by its name in `WORDS`, filled with the evidence, the rows and other words."""
     listed = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else "")
     words |= {**evidence, "listed": listed}
-    said = [" ".join(WORDS[name][part].format(**words).split()) for part in ("found", "remedy")]
-    return Finding(name.partition(":")[0], severity, *said, evidence, rows)
+    said, remedy = (
+        " ".join(WORDS[name][part].format(**words).split()) for part in ("found", "remedy")
+    )
+    return Finding(name.partition(":")[0], severity, said, remedy, evidence, rows)

@@ -25,12 +25,6 @@ TEMPLATES = Environment(
 """The templates beside this file; what they do not mark as safe is escaped, as it is elsewhere."""
 
 
-def words(*paragraphs: str) -> Html:
-    """Show paragraphs of plain text."""
-    html = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
-    return Html(html, "\n\n".join(paragraphs))
-
-
 def items(entries: Iterable[tuple[str, str]]) -> Html:
     """Show a list of entries, each a few words in bold and what is to be said of them."""
     entries = list(entries)

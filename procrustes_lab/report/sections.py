@@ -1,4 +1,4 @@
-"""What the page says of a study: sentences and tables, every number from where it was measured."""
+"""What the page shows of a study, beside words: tables and pictures, numbers as measured."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+
 from procrustes_lab.core import lens
+from procrustes_lab.core.learning import learning_curve
+from procrustes_lab.lab.plotting import COLOURS
 from procrustes_lab.lab.tables import Html
 
-from .page import TEMPLATES, items, table, words
-from .searched import with_interval, worse_queries
+from .asked import NEW, OLD, again, aligned, interval
+from .page import TEMPLATES, items, picture, table
 from .study import NATIVE, Study, sides_named
-from .verdict import Decision
+from .words import paragraphs, sentence, words
 
 REPORT_MIME = "application/vnd.procrustes-lab.report+json"
 
@@ -60,14 +66,13 @@ def facts(study: Study) -> Facts:
     }
     if answers := study.answers:
         rescored = [one._asdict() for one in answers.outcome.rescored]
-        worse = worse_queries(answers)
-        found["search"] = {**vars(answers.outcome), "rescored": rescored, "worse": worse}
+        found["search"] = {**vars(answers.outcome), "rescored": rescored, "worse": answers.worst}
     return Facts(found)
 
 
 def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     """Show the verdict on the new and the old file, by these names: why, the lens, main numbers."""
-    evidence, verdict = study.evidence, study.verdict
+    evidence, verdict, cautions = study.evidence, study.verdict, paragraphs("cautions", study)
     near = f"{evidence.overlap:.0%} · {evidence.native:.0%}"
     tiles = [
         (f"{study.pairs.n:,}", f"pairs, joined by {study.pairs.by}"),
@@ -80,13 +85,6 @@ def verdict_card(study: Study, names: tuple[str, str]) -> Html:
         tiles.append((scores, "nDCG@10, old queries → aligned"))
         if best := max(outcome.rescored, key=lambda one: one.score, default=None):
             tiles.append((f"{best.score:.3f}", f"nDCG@10, first {best.k} re-scored, no map"))
-    serious = [finding.kind for finding in study.diagnosis if finding.severity != "note"]
-    cautions = [f"{kind.capitalize()}: see the diagnosis below." for kind in serious]
-    if verdict.decision in (Decision.MIXED, Decision.UNPAIRED):
-        cautions = ["Nothing further down means anything until the rows belong together."]
-    if study.pairs.by == "position":
-        taken = "row i of one was taken for row i of the other"
-        cautions.append(f"There are no ids in both files: {taken}.")
     drawing = lens.svg(*study.certificate.lens_point)
     html = TEMPLATES.get_template("card.html.j2").render(
         new=names[0], old=names[1], verdict=verdict, cautions=cautions, lens=drawing, tiles=tiles
@@ -94,22 +92,6 @@ def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     said = [f"{verdict.decision}. {verdict.reason}", verdict.decision.advice]
     said += [f"Rests on {verdict.basis}.", *cautions, *map("  ".join, tiles)]
     return Html(html, "\n".join(said))
-
-
-def certificate_words(study: Study) -> Html:
-    """Say in words what the certificate says."""
-    c = study.certificate
-    return words(
-        f"Two models put the same {study.pairs.n:,} objects into two spaces, of {c.source_dim} "
-        f"dimensions (new) and {c.target_dim} (old). One of the spaces can be turned as a whole "
-        f"onto the other. Of all turns the best leaves a mean squared distance of {c.error:.3g} "
-        "between a new vector and its old partner, where two unrelated vectors of these lengths "
-        f"would be {c.energy:.3g} apart. So {1 - c.error / c.energy:.0%} of what could agree does.",
-        f"A turn changes no dot product within a space. Those of the two models differ, by "
-        f"{c.delta:.3g} in root mean square, and from the differences alone follows that the error "
-        f"is at least {c.lower:.3g} and at most {c.best_upper:.3g}, whatever turn is chosen. The "
-        "lower end is what no turn repairs; only another model or another map changes it.",
-    )
 
 
 def certificate_table(study: Study) -> Html:
@@ -127,30 +109,6 @@ def certificate_table(study: Study) -> Html:
     return table("Squared distances per object", ["name", "value", "what it says"], shown)
 
 
-def held_out_words(study: Study) -> Html:
-    """Say how maps were chosen, and on what they are graded."""
-    counts, (distance, low, high) = study.counts, study.distance
-    by_pairs = max(study.chosen_by, key=lambda name: study.chosen_by[name])
-    fell = f"The choice fell on {by_pairs}."
-    if by_pairs != study.chosen:
-        fell = f"Pairs would choose {by_pairs}; judged queries, which say more, {study.chosen}."
-    return words(
-        f"Every map was fitted without {counts['choosing']:,} pairs on which one was chosen, by "
-        "the geometric mean of two numbers: the mean reciprocal rank at which a new vector finds "
-        "its old one, and the share of the new model's ten neighbours that it finds. Then all were "
-        f"fitted again with them, on {counts['fitted on']:,}, and graded on "
-        f"{counts['held out']:,} others, drawn at random. {fell} The turn's mean squared distance "
-        f"on those others is {distance:.4g}; for all objects like these it is between {low:.4g} "
-        f"and {high:.4g}, with 95 % confidence and whatever the distribution (empirical "
-        "Bernstein).",
-        "A distance is not yet a search result. So each held-out new vector looked for its own old "
-        f"vector among {counts['among']:,} random objects, by cosine; and, by dot product, for ten "
-        "neighbours, to be compared with the ten that the new model finds in its own space. The "
-        "last line is the old model by itself, which needs no map: how far both models agree at "
-        "all.",
-    )
-
-
 def maps_table(study: Study) -> Html:
     """Show every map, by what chose and by what grades."""
     rows = []
@@ -166,13 +124,95 @@ def maps_table(study: Study) -> Html:
     )
 
 
+def search_table(study: Study) -> Html:
+    """Show every system's scores; a rule of thumb without queries."""
+    if (answers := study.answers) is None:
+        return words("rule_of_thumb", study.evidence.overlap)
+    rows = []
+    for name, values in answers.graded.items():
+        gain = None if name == OLD else with_interval(study, values[:, 0] - answers.before)
+        mark = " (chosen)" if name == aligned(study.chosen) else ""
+        rows.append([f"{name}{mark}", *values.mean(axis=0), gain])
+    return table(
+        "Search, and the gain over what you have with its 95 % interval",
+        ["queries and index", "nDCG@10", "recall@100", "MRR", "gain in nDCG@10"],
+        rows,
+    )
+
+
+def search_picture(study: Study) -> Html:
+    """Draw the systems that there is a choice between."""
+    if (answers := study.answers) is None:
+        return Html("", "")
+    rescored = dict.fromkeys((again(one.k) for one in answers.outcome.rescored), "purple")
+    colours = {OLD: "orange", aligned(study.chosen): "blue", **rescored, NEW: "green"}
+    scores = [with_interval(study, answers.graded[name][:, 0]) for name in colours]
+    means, *ends = zip(*scores, strict=True)
+    fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.42 * len(colours)))
+    errors, shown = np.abs(np.subtract(ends, means)), [COLOURS[name] for name in colours.values()]
+    ax.barh(list(colours), means, xerr=errors, color=shown, ecolor="black", height=0.6)
+    ax.axvline(means[0], color="k", ls=":", lw=1.2)
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    ax.set(xlabel="nDCG@10, with 95 % interval", xlim=(0, None))
+    spoken = "; ".join(f"{name} {mean:.3f}" for name, mean in zip(colours, means, strict=True))
+    return picture(fig, f"Bars of nDCG@10: {spoken}")
+
+
+def costs(study: Study, speed: float, price: float) -> Html:
+    """Show what each decision costs in vectors of the new model, hours, and money.
+
+    Of these, `speed` is how many a second and `price` that of a million; 0 if not known.
+    """
+    counts = {
+        "fit a map on these pairs": 0,
+        "embed all documents of the old file again": len(study.pairs.old.rows),
+    }
+    if outcome := study.evidence.search:
+        each = f"vectors a query; for these {outcome.queries:,} queries, each document once"
+        for one in outcome.rescored:
+            counts[f"re-score the first {one.k}: {one.k} {each}"] = one.vectors
+    return table(
+        "What it costs, with the speed and the price given (--speed, --price)",
+        ["to", "new vectors", "hours", "money"],
+        [
+            (to, k, k / speed / 3600 if speed else None, k * price / 1e6 if price else None)
+            for to, k in counts.items()
+        ],
+    )
+
+
+def learning(study: Study) -> tuple[Html, Html]:
+    """Draw the error against the number of pairs, and say how many are enough."""
+    c, n, seed = study.certificate, study.pairs.n, study.seed
+    dimension = min(c.source_dim, c.target_dim)
+    some = np.sort(np.random.default_rng(seed).permutation(n)[:8000])
+    unseen = max(2, min(1000, len(some) // 5))
+    if len(some) - unseen < 6 * dimension:
+        return words("no_curve", n, dimension), Html("", "")
+    curve = learning_curve(*study.pairs.take(some), held_out=unseen, draws=3, seed=seed)
+    if max(curve.held_out) < 1e-9 * c.energy:
+        return words("exact", curve), Html("", "")
+    fig, ax = plt.subplots(figsize=(6.4, 3.6))
+    ax.plot(curve.sizes, curve.held_out, "o-", label="on pairs it has not seen")
+    ax.plot(curve.sizes, curve.fitted, "s--", label="on the pairs fitted on")
+    ax.axhline(curve.floor, color="k", ls=":", lw=1.2, label="the best turn there is")
+    ax.set(xscale="log", xlabel="pairs fitted on", ylabel="mean squared distance")
+    ax.set_ylim(0, 1.06 * max(curve.held_out))
+    ax.set_xticks(curve.sizes, [f"{m:,}" if k % 2 == 0 else "" for k, m in enumerate(curve.sizes)])
+    ax.minorticks_off()
+    ax.legend(loc="lower right")
+    drawn = picture(fig, sentence("drawn_curve", curve))
+    return drawn, words("enough", n, curve, 0.01 * c.energy)
+
+
 def diagnosis_items(study: Study) -> tuple[Html, Html]:
     """Show the findings, and name the rows they are about."""
     diagnosis, diagnosed, pairs = study.diagnosis, study.diagnosed, study.pairs
-    some = len(diagnosed) < pairs.n
-    scope = f"Looked at {f'{len(diagnosed):,} of' if some else 'all'} {pairs.n:,} pairs."
+    scope = words("diagnosed", study)
     if not diagnosis.findings:
-        return words(f"{scope} {diagnosis.looked_for} Nothing was found."), words()
+        return scope, Html("", "")
+    some = len(diagnosed) < pairs.n
     by = "by row of the old file, from 0" if pairs.old.ids is None else "by id"
     note = " Row numbers in the sentences above count within the rows looked at." if some else ""
     found, named = [], []
@@ -185,7 +225,7 @@ def diagnosis_items(study: Study) -> tuple[Html, Html]:
             first = ", ".join(map(str, rows if pairs.old.ids is None else pairs.old.ids[rows]))
             side = said.startswith("The ") * f" of t{said[1:].partition(':')[0]}"
             named.append((f"{kind}{side}, {by}, the first of them:", f"{first}.{note}"))
-    return items(found), items(named) if named else words(scope)
+    return items(found), items(named) if named else scope
 
 
 def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
@@ -207,3 +247,8 @@ def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
         rows["queries"] = f"{of}, among {len(asked.collection.documents):,} documents"
     rows |= {"seed": str(study.seed), **about}
     return table("What this page was made from", ["what", "value"], rows.items())
+
+
+def with_interval(study: Study, values: NDArray[Any]) -> tuple[float, float, float]:
+    """Return a mean with its 95 % interval, as tables show it."""
+    return float(np.mean(values)), *interval(np.asarray(values, float), study.seed)

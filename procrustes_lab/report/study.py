@@ -41,7 +41,8 @@ class Study:
     diagnosis: Diagnosis
     diagnosed: Indices  # pairs that it looked at
     chosen_by: dict[str, float]  # score of each map on the pairs that choose, as `choose` has it
-    chosen: str  # the map that the verdict rests on: the best by that, or by judged queries
+    by_pairs: str  # the best map by that
+    chosen: str  # the map that the verdict rests on: that one, or the best by judged queries
     counts: dict[str, int]  # of pairs; spared are those that answer queries
     distance: tuple[float, float, float]  # mean squared, of turned held-out vectors; interval
     first: dict[str, NDArray[np.bool_]]
@@ -94,9 +95,9 @@ def study(
     trial, grading = (Trial(X, Y, np.searchsorted(among, rows)) for rows in (chooses, held))
     tried, maps = e.fit_maps(gathered.tried), e.fit_maps(gathered.fitted)
     chosen_by = {name: float(trial.run(fitted).score()) for name, fitted in tried.items()}
-    chosen = max(chosen_by, key=lambda name: chosen_by[name])
-    answered = ask(questions, maps, chosen, seed) if questions else None
-    chosen = answered.chosen if answered else chosen
+    by_pairs = max(chosen_by, key=lambda name: chosen_by[name])
+    answered = ask(questions, maps, by_pairs, seed) if questions else None
+    chosen = answered.chosen if answered else by_pairs
 
     own = grading.asked
     left = align(gathered.fitted).apply(X[own]) - Y[own]
@@ -146,6 +147,7 @@ def study(
         diagnosis=diagnosis,
         diagnosed=diagnosed,
         chosen_by=chosen_by,
+        by_pairs=by_pairs,
         chosen=chosen,
         counts=counts,
         distance=(float(distances.mean()), *ends),

@@ -15,9 +15,12 @@ from procrustes_lab.lab.tables import Html
 def _sentences() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # a while to import
 
-    loader = FileSystemLoader(Path(__file__).parent)
-    blocks = {"trim_blocks": True, "lstrip_blocks": True}
-    templates = Environment(loader=loader, undefined=StrictUndefined, **blocks)
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     templates.filters["f"] = format
     return templates.get_template("sentences.j2").module
 
@@ -25,7 +28,7 @@ def _sentences() -> Any:
 def paragraphs(name: str, *given: Any) -> list[str]:
     """Return the paragraphs that `sentences.j2` has by that name, about what is given."""
     text = str(getattr(_sentences(), name)(*given)).strip()
-    return [re.sub(r"\s*\n\s*", " ", part) for part in re.split(r"\n\s*\n", text) if part]
+    return [re.sub(r"\s*\n\s*", " ", part) for part in re.split(r"\n\s*\n\s*", text) if part]
 
 
 def sentence(name: str, *given: Any) -> str:

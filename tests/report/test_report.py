@@ -17,6 +17,7 @@ import nbformat
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from jinja2 import UndefinedError
 from matplotlib import pyplot as plt
 
 from procrustes_lab.cli.commands import report_command
@@ -26,6 +27,7 @@ from procrustes_lab.report import page
 from procrustes_lab.report.sections import diagnosis_items
 from procrustes_lab.report.study import sides_named, study
 from procrustes_lab.report.verdict import Decision
+from procrustes_lab.report.words import sentence
 from procrustes_lab.report.write import Report, write_report
 
 SHARED = Path(os.environ.get("PROCRUSTES_LAB_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -297,6 +299,13 @@ def test_e5_over_an_index_of_use_need_not_be_embedded_again(asking, tmp_path):
     assert "cone" in found.diagnosis.kinds
     assert found.evidence.found > 0.9 or asking
     assert found.verdict.decision == (Decision.RE_SCORE if asking else Decision.LATER)
+
+
+def test_a_sentence_without_its_number_is_an_error():
+    best = {"k": 50, "score": 0.25}
+    assert " 50 answers of the old index by the new model's " in sentence("rescoring", best)
+    with pytest.raises(UndefinedError, match="no attribute 'k'"):
+        sentence("rescoring", {"score": 0.25})
 
 
 def test_a_sentence_names_the_files():
