@@ -197,7 +197,6 @@ def report_command(
         raise FileError(f"--fail-on has {unknown[0]!r}; expected some of {', '.join(VERDICTS)}")
     columns = {name: options.pop(name) for name in ("id_names", "vector_names", "by")}
     vectors = [path for path in (old, new, *(queries or ())) if path is not None]
-    outputs.check_output(output, *vectors, *([qrels] if qrels else []))
     for path, side in zip(vectors, (*wanted_of(**columns), BY_NAME, BY_NAME), strict=False):
         check_file(path, side)
     if qrels:

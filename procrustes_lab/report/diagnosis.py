@@ -8,7 +8,6 @@ standard error of a share; a difference of numbers, above what half precision ch
 
 from __future__ import annotations
 
-import html
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from scipy.special import ndtri
 
 from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.quantised import suspect
+from procrustes_lab.lab.tables import table
 from procrustes_lab.search.retrieval import search
 
 from .findings import KINDS, SEVERITIES, Finding, Severity, found
@@ -83,15 +83,9 @@ class Diagnosis:
         return "\n".join([*lines, *textwrap.wrap(self.looked_for, 96)])
 
     def _repr_html_(self) -> str:
-        left = "style='text-align:left'"
-        rows = "".join(
-            f"<tr><td {left}>{f.severity}</td><th {left}>{f.kind}</th>"
-            f"<td {left}>{html.escape(f.sentence)}</td><td {left}>{html.escape(f.remedy)}</td></tr>"
-            for f in self
-        )
-        head = f"<tr><th></th><th></th><th {left}>found</th><th {left}>what to do</th></tr>"
-        table = f"<table>{head}{rows}</table>" if rows else ""
-        return f"<p><b>{self.summary}.</b></p>{table}<p><small>{self.looked_for}</small></p>"
+        rows = [(f.severity, f.kind, f.sentence, f.remedy) for f in self]
+        shown = table(["", "", "found", "what to do"], rows).html if rows else ""
+        return f"<p><b>{self.summary}.</b></p>{shown}<p><small>{self.looked_for}</small></p>"
 
 
 def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
@@ -137,14 +131,13 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
         d = min(len(pairs.source.mean), len(pairs.target.mean))
         # Below two pairs a dimension the agreement saturates; at most it is that of white noise.
         needed = n * (2 * chance) ** 2 if n > 2 * d else max(WHITE * d, 2 * n)
-        evidence = {"chance": chance, "needed": needed}
-        yield found("too few pairs", "warning", evidence, n=n, each=needed / d)
+        numbers = {"chance": chance, "needed": needed, "n": n, "each": needed / d}
+        yield found("too few pairs", "warning", **numbers)
         return
     test = pairs.permutation_test()
     offset = pairs.offset(test)
     if test.p > 1 / 100 and not offset:
-        evidence = {"share": 1.0, "z": test.z, "p": test.p}
-        yield found("mispaired rows: all", "error", evidence, np.arange(n))
+        yield found("mispaired rows: all", "error", np.arange(n), share=1.0, z=test.z, p=test.p)
         return
     ranks, agreement = pairs.by_row(offset)
     offsets = shifts(agreement)
@@ -155,15 +148,15 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
         others = ", ".join(str(other) for other in sorted(shifted) if other != k)
         also = f" Others are off by {others}." if others else ""
         further = f"{abs(k)} row{'s' * (abs(k) > 1)} further {'down' if k > 0 else 'up'}"
-        evidence = {"share": count / n, "offset": k, "first": float(first), "last": float(last)}
-        words = {"count": count, "further": further, "also": also}
-        yield found("shifted rows", "error", evidence, np.flatnonzero(offsets), **words)
+        numbers = {"share": count / n, "offset": k, "first": first, "last": last, "count": count}
+        rows = np.flatnonzero(offsets)
+        yield found("shifted rows", "error", rows, **numbers, further=further, also=also)
     rest = np.flatnonzero(~binary_dilation(offsets, iterations=RUN))  # far from those
     if any_at_random(ranks[rest]):
         share = share_at_random(ranks[rest]) * len(rest) / n
         named = rest[suspects(ranks[rest])]
-        evidence = {"share": share, "suspects": len(named), "z": test.z, "p": test.p}
-        yield found("mispaired rows", "error" if share > 0.5 else "warning", evidence, named)
+        numbers = {"share": share, "suspects": len(named), "z": test.z, "p": test.p}
+        yield found("mispaired rows", "error" if share > 0.5 else "warning", named, **numbers)
 
 
 def _one_side(side: Side) -> Iterator[Finding]:
@@ -171,33 +164,32 @@ def _one_side(side: Side) -> Iterator[Finding]:
     here, (n, d) = partial(found, side=side.name), side.rows.shape
     noticeable = np.sqrt(n) / 2
     zero = np.flatnonzero(side.lengths == 0)
-    evidence = {"rows": len(zero), "share": len(zero) / n}
+    numbers: dict[str, float] = {"rows": len(zero), "share": len(zero) / n}
     if len(zero) == n:
-        yield here("zero rows: all", "error", evidence, zero)
+        yield here("zero rows: all", "error", zero, **numbers)
         return
     if len(zero):
         severity: Severity = "warning" if len(zero) > noticeable else "note"
-        yield here("zero rows", severity, evidence, zero, s="s" * (len(zero) > 1))
+        yield here("zero rows", severity, zero, **numbers, s="s" * (len(zero) > 1))
     if code := suspect(side.rows[:: max(1, n // 2000)][:2000]):
         ends = {"least": float(side.rows.min()), "largest": float(side.rows.max())}
-        yield here("quantised numbers", "warning", ends, code=code, meaning=_CODES[code])
+        yield here("quantised numbers", "warning", **ends, code=code, meaning=_CODES[code])
     # Whole rows would not fit in memory, their hashes do; + 0.0 makes −0 into 0.
     hashes = [hash((row + 0.0).tobytes()) for row in side.rows]
     copies = np.setdiff1d(np.flatnonzero(side.lengths), np.unique(hashes, return_index=True)[1])
     if len(copies) > noticeable:
-        evidence = {"rows": len(copies), "share": len(copies) / n}
         severity = "warning" if len(copies) > n / 2 else "note"
-        yield here("duplicated rows", severity, evidence, copies)
+        numbers = {"rows": len(copies), "share": len(copies) / n}
+        yield here("duplicated rows", severity, copies, **numbers)
     lengths = side.lengths[side.lengths > 0]
     lengths = lengths / lengths.max()  # or fourth powers would leave the range
     spread = float(lengths.std() / lengths.mean())
     if spread > 4 * HALF:
         effective = float(np.sum(lengths**2)) ** 2 / float(np.sum(lengths**4))
-        evidence = {"spread": spread, "effective": effective}
         severity = "warning" if effective < len(lengths) / 2 else "note"
-        yield here("unnormalised vectors", severity, evidence)
+        yield here("unnormalised vectors", severity, spread=spread, effective=effective)
     if (length := float(np.linalg.norm(side.direction))) > CONE:
-        yield here("cone", "warning", {"length": length}, cosine=length**2)
+        yield here("cone", "warning", length=length, cosine=length**2)
     if n > d:
         yield from _dimensions(side)
 
@@ -214,20 +206,20 @@ def _dimensions(side: Side) -> Iterator[Finding]:
     rank = int(np.count_nonzero(side.values > nothing))
     shares = side.values / total
     effective = float(np.exp(-np.sum(shares * np.log(shares, where=shares > 0, out=0 * shares))))
-    evidence = {"rank": rank, "effective": effective, "first": float(shares[0])}
+    numbers = {"rank": rank, "effective": effective, "first": float(shares[0]), "d": d}
     if rank < d:
-        yield here("collapsed dimensions", "warning" if rank < d / 2 else "note", evidence, d=d)
+        yield here("collapsed dimensions", "warning" if rank < d / 2 else "note", **numbers)
     elif shares[0] > 0.5 and d > 3:  # one of three holds half by chance alone
-        yield here("collapsed dimensions: to one", "warning", evidence, d=d)
+        yield here("collapsed dimensions: to one", "warning", **numbers)
     variance = np.diagonal(side.covariance)
     varying = np.flatnonzero(variance > nothing)
     unit = side.covariance[np.ix_(varying, varying)]
     unit = unit / np.sqrt(np.outer(variance[varying], variance[varying]))
     twins = varying[np.argwhere(np.triu(unit**2 > 1 - 4 * HALF**2, 1))]
     if len(twins):
-        again, (first, second) = len(np.unique(twins[:, 1])), twins[0]
-        evidence = {"columns": again, "first": float(first), "second": float(second)}
-        yield here("duplicated dimensions", "warning" if again > d / 2 else "note", evidence)
+        again, (first, second) = len(np.unique(twins[:, 1])), twins[0].tolist()
+        numbers = {"columns": again, "first": first, "second": second}
+        yield here("duplicated dimensions", "warning" if again > d / 2 else "note", **numbers)
 
 
 def _both_sides(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
@@ -238,16 +230,15 @@ def _both_sides(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
     if a * b and abs(difference.mean()) > by_chance + 4 * HALF * a * b:
         # ‖XW − Y‖ ≥ |‖X‖ − ‖Y‖| for every W: this much of the error is due to lengths alone.
         share = (a - b) ** 2 / max(aligned.error, (a - b) ** 2)
-        evidence = {"ratio": b / a, "share": share}
-        yield found("different scales", "warning" if share > 0.5 else "note", evidence)
+        severity: Severity = "warning" if share > 0.5 else "note"
+        yield found("different scales", severity, ratio=b / a, share=share)
 
     W, second = aligned.map, pairs.moments.products()[0]
     (d_x, d_y), total = W.shape, float(np.trace(second))
     lost = 1 - float(np.vdot(W, second @ W)) / total if total else 0.0
     if lost > 0.5:
         least = 1 - float(np.linalg.eigvalsh(second)[-d_y:].sum()) / total
-        evidence = {"lost": lost, "least": least}
-        yield found("information loss", "warning", evidence, d_x=d_x, d_y=d_y)
+        yield found("information loss", "warning", lost=lost, least=least, d_x=d_x, d_y=d_y)
 
     m, k = len(pairs.sample), min(10, len(pairs.sample))
     queries = pairs.source.rows[pairs.sample] @ W
@@ -257,6 +248,5 @@ def _both_sides(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
     missed = 1 - float(np.mean((hits == np.arange(m)[:, np.newaxis]).any(axis=1)))
     if queries.any() and never > 1 / (2 * np.sqrt(m)) and never > missed / 2:
         skewness = float(np.mean((times - k) ** 3) / np.mean((times - k) ** 2.0) ** 1.5)
-        largest = float(times.max())
-        evidence = {"never": never, "missed": missed, "skewness": skewness, "largest": largest}
-        yield found("hubness", "warning", evidence, k=k)
+        numbers = {"never": never, "missed": missed, "skewness": skewness, "k": k}
+        yield found("hubness", "warning", **numbers, largest=int(times.max()))

@@ -50,12 +50,10 @@ class Finding:
         return hash((self.kind, self.sentence))
 
 
-def found(
-    name: str, severity: Severity, evidence: dict[str, float], rows: Indices = NONE, **words: object
-) -> Finding:
-    """Make a finding by its name in `WORDS`, filled with the evidence, the rows and other words."""
-    listed = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else "")
-    words |= {**evidence, "listed": listed}
+def found(name: str, severity: Severity, rows: Indices = NONE, /, **words: float | str) -> Finding:
+    """Make a finding by its name in `WORDS`, filled by rows and words; its evidence are numbers."""
+    evidence = {key: value for key, value in words.items() if not isinstance(value, str)}
+    words["listed"] = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else "")
     said, remedy = (
         " ".join(WORDS[name][part].format(**words).split()) for part in ("found", "remedy")
     )

@@ -49,8 +49,8 @@ def two_models(pairs: Pairing, side: Side) -> Iterator[Finding]:
     first = np.concatenate([np.vecdot(x @ difference, x) for x in blocks]) > threshold
     first = first == first[0]  # of two halves the first row's is named, whatever a vector's sign
     rows = np.flatnonzero(first == (2 * first.sum() <= pairs.n))
-    evidence = {"rows": len(rows), "share": len(rows) / pairs.n, "own": own, "other": other}
-    yield found("two models", "error", evidence, rows, side=side.name, rest=pairs.n - len(rows))
+    counts = {"rows": len(rows), "rest": pairs.n - len(rows), "share": len(rows) / pairs.n}
+    yield found("two models", "error", rows, **counts, own=own, other=other, side=side.name)
 
 
 def _splits(unit: Matrix, lost: Mask) -> Iterator[Mask]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections.abc import Iterable, Sequence
@@ -47,7 +46,7 @@ def picture(fig: Figure, description: str) -> Html:
     """
     file = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "procrustes-lab"}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": description}):
         fig.savefig(file, format="svg", transparent=True, metadata=nothing)
     plt.close(fig)
     svg = file.getvalue()
@@ -58,8 +57,6 @@ def picture(fig: Figure, description: str) -> Html:
     # Elements that nothing refers to need no name, and no name may come twice on a page.
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda name: name[0] if name[1] in used else "", svg)
-    own = hashlib.sha256(svg.encode()).hexdigest()[:6]
-    svg = re.sub(r'(id="|url\(#|href="#)', rf"\1f{own}-", svg)
     svg = re.sub(r">\s+<", "><", svg)
     opening = f'<svg role="img" aria-label="{escape(description)}" fill="currentColor"'
     svg = svg.replace("<svg", opening, 1).strip()

@@ -18,7 +18,7 @@ from procrustes_lab.lab.tables import Html
 from .asked import NEW, OLD, again, aligned, interval
 from .page import TEMPLATES, items, picture, table
 from .study import NATIVE, Study, sides_named
-from .words import paragraphs, sentence, words
+from .words import entries, paragraphs, sentence, words
 
 REPORT_MIME = "application/vnd.procrustes-lab.report+json"
 
@@ -72,19 +72,8 @@ def facts(study: Study) -> Facts:
 
 def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     """Show the verdict on the new and the old file, by these names: why, the lens, main numbers."""
-    evidence, verdict, cautions = study.evidence, study.verdict, paragraphs("cautions", study)
-    near = f"{evidence.overlap:.0%} · {evidence.native:.0%}"
-    tiles = [
-        (f"{study.pairs.n:,}", f"pairs, joined by {study.pairs.by}"),
-        (study.chosen, "is the map, chosen on other pairs than it is graded on"),
-        (f"{evidence.found:.0%}", "of unseen new vectors find their own old one first"),
-        (near, "of the new model's ten neighbours are found, aligned · by the old model by itself"),
-    ]
-    if outcome := evidence.search:
-        scores = f"{outcome.old:.3f} → {outcome.aligned:.3f}"
-        tiles.append((scores, "nDCG@10, old queries → aligned"))
-        if best := max(outcome.rescored, key=lambda one: one.score, default=None):
-            tiles.append((f"{best.score:.3f}", f"nDCG@10, first {best.k} re-scored, no map"))
+    verdict, cautions = study.verdict, paragraphs("cautions", study)
+    tiles = entries("tiles", study)
     drawing = lens.svg(*study.certificate.lens_point)
     html = TEMPLATES.get_template("card.html.j2").render(
         new=names[0], old=names[1], verdict=verdict, cautions=cautions, lens=drawing, tiles=tiles
@@ -230,23 +219,8 @@ def diagnosis_items(study: Study) -> tuple[Html, Html]:
 
 def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
     """Show what the page can be made from again."""
-    pairs, counts = study.pairs, {name: f"{count:,}" for name, count in study.counts.items()}
-    only = f"{pairs.only_old:,} objects only in the old file, {pairs.only_new:,} only in the new"
-    spared = f"{counts['spared']} documents that answer queries"
-    rows = {
-        "command": command,
-        "pairs": f"{pairs.n:,} by {pairs.by}; {only}",
-        "fitted on": f"{counts['fitted on']} pairs, {counts['choosing']} of which chose the map",
-        "held out": f"{counts['held out']} pairs, and {spared}",
-        "looked at for the diagnosis": f"{len(study.diagnosed):,} pairs",
-        "neighbours": f"{counts['held out']} objects among {counts['among']}",
-    }
-    if study.answers:
-        asked = study.answers.questions
-        of = f"{len(asked.collection.queries):,} of {asked.available:,}"
-        rows["queries"] = f"{of}, among {len(asked.collection.documents):,} documents"
-    rows |= {"seed": str(study.seed), **about}
-    return table("What this page was made from", ["what", "value"], rows.items())
+    rows = [("command", command), *entries("made_from", study), *about.items()]
+    return table("What this page was made from", ["what", "value"], rows)
 
 
 def with_interval(study: Study, values: NDArray[Any]) -> tuple[float, float, float]:

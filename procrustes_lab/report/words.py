@@ -37,6 +37,13 @@ def sentence(name: str, *given: Any) -> str:
     return text
 
 
+def entries(name: str, *given: Any) -> list[tuple[str, str]]:
+    """Return `paragraphs` of the form ``what: value``."""
+    return [
+        (what, value) for what, _, value in (p.partition(": ") for p in paragraphs(name, *given))
+    ]
+
+
 def words(name: str, *given: Any) -> Html:
     """Show `paragraphs` as they are, as plain text."""
     texts = paragraphs(name, *given)

@@ -17,7 +17,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from procrustes_lab.core.archive import StrPath, blaming, replacing
-from procrustes_lab.files.pairs import FileError
+from procrustes_lab.files.columns import FileError
+from procrustes_lab.files.outputs import check_output
 from procrustes_lab.lab import runner
 from procrustes_lab.lab.pages import PageExporter
 
@@ -72,15 +73,14 @@ def write_report(
         raise FileError(f"{qrels} judges queries; expected their vectors too, by both models")
     files = {"old": old, "new": new, "qrels": qrels}
     files |= dict(zip(("old_queries", "new_queries"), queries or (), strict=False))
-    given = {name: os.path.abspath(path) for name, path in files.items() if path is not None}
-    parameters = {**given, "seed": seed, "speed": speed, "price": price}
+    given = {name: Path(path) for name, path in files.items() if path is not None}
+    parameters: dict[str, Any] = {name: os.path.abspath(path) for name, path in given.items()}
+    parameters |= {"seed": seed, "speed": speed, "price": price}
     for name, value in (columns or {}).items():
         parameters[name] = value if isinstance(value, str) else list(value)
     target, kept = Path(output), Path(output).with_suffix(".ipynb")
-    for path in filter(os.path.exists, given.values()):
-        for made in (target, kept) if keep_notebook else (target,):
-            if made.exists() and made.samefile(path):
-                raise FileError(f"{made} would replace the input {path}; choose another output")
+    for made in (target, kept) if keep_notebook else (target,):
+        check_output(made, *given.values())
     template = next(filter(Path.is_file, _PLACES))
     # Opened first, so that a place that cannot be written fails before any work is done.
     with replacing(target) as page, TemporaryDirectory(prefix="procrustes-lab-") as folder:

@@ -377,7 +377,7 @@ def test_what_cannot_make_a_report_is_refused_at_once(tmp_path):
         write_report(old, new, tmp_path / "report.html", qrels=old)
     with pytest.raises(FileError, match="would replace the input"):
         write_report(old, new, new)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileError, match="there is no folder"):
         write_report(old, new, tmp_path / "nowhere" / "report.html")
     assert len(list(tmp_path.iterdir())) == 2
 
