@@ -24,7 +24,7 @@ from procrustes_lab.core.quantised import suspect
 from procrustes_lab.lab.tables import table
 from procrustes_lab.search.retrieval import search
 
-from .findings import KINDS, SEVERITIES, Finding, Severity, found
+from .findings import KINDS, SEVERITIES, WORDS, Finding, Severity, found
 from .mixture import two_models
 from .pairing import ALPHA, RUN, Pairing, Side, any_at_random, share_at_random, shifts, suspects
 
@@ -33,12 +33,6 @@ CONE = 0.7  # length of the mean of unit vectors from which half of every cosine
 # Pairs a dimension at which white noise agrees by chance half as well as any pairing could: the
 # nuclear norm of a d × d matrix of normal numbers is 8/(3π) d^1.5 (quarter-circle law).
 WHITE = (16 / (3 * np.pi)) ** 2
-
-_CODES = {
-    "packed bits": "eight signs in each: their dot products mean nothing",
-    "wrapped codes": "of which those too large came back at the other end of the range",
-    "codes of a byte": "and zero stands for another number in each column",
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,7 +167,8 @@ def _one_side(side: Side) -> Iterator[Finding]:
         yield here("zero rows", severity, zero, **numbers, s="s" * (len(zero) > 1))
     if code := suspect(side.rows[:: max(1, n // 2000)][:2000]):
         ends = {"least": float(side.rows.min()), "largest": float(side.rows.max())}
-        yield here("quantised numbers", "warning", **ends, code=code, meaning=_CODES[code])
+        meaning = WORDS["quantised numbers"][code]
+        yield here("quantised numbers", "warning", **ends, code=code, meaning=meaning)
     # Whole rows would not fit in memory, their hashes do; + 0.0 makes −0 into 0.
     hashes = [hash((row + 0.0).tobytes()) for row in side.rows]
     copies = np.setdiff1d(np.flatnonzero(side.lengths), np.unique(hashes, return_index=True)[1])

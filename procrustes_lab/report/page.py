@@ -6,22 +6,14 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from jinja2 import Environment, FileSystemLoader
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from procrustes_lab.lab import tables
 from procrustes_lab.lab.tables import Html
-
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    finalize=lambda value: value if hasattr(value, "__html__") else escape(str(value)),
-)
-"""The templates beside this file; what they do not mark as safe is escaped, as it is elsewhere."""
 
 
 def items(entries: Iterable[tuple[str, str]]) -> Html:

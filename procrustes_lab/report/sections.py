@@ -16,9 +16,9 @@ from procrustes_lab.lab.plotting import COLOURS
 from procrustes_lab.lab.tables import Html
 
 from .asked import NEW, OLD, again, aligned, interval
-from .page import TEMPLATES, items, picture, table
+from .page import items, picture, table
 from .study import NATIVE, Study, sides_named
-from .words import entries, paragraphs, sentence, words
+from .words import paragraphs, sentence, template, words
 
 REPORT_MIME = "application/vnd.procrustes-lab.report+json"
 
@@ -73,9 +73,9 @@ def facts(study: Study) -> Facts:
 def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     """Show the verdict on the new and the old file, by these names: why, the lens, main numbers."""
     verdict, cautions = study.verdict, paragraphs("cautions", study)
-    tiles = entries("tiles", study)
+    tiles = [entry.split(": ", 1) for entry in paragraphs("tiles", study)]
     drawing = lens.svg(*study.certificate.lens_point)
-    html = TEMPLATES.get_template("card.html.j2").render(
+    html = template("card.html.j2").render(
         new=names[0], old=names[1], verdict=verdict, cautions=cautions, lens=drawing, tiles=tiles
     )
     said = [f"{verdict.decision}. {verdict.reason}", verdict.decision.advice]
@@ -219,7 +219,8 @@ def diagnosis_items(study: Study) -> tuple[Html, Html]:
 
 def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
     """Show what the page can be made from again."""
-    rows = [("command", command), *entries("made_from", study), *about.items()]
+    measured = [entry.split(": ", 1) for entry in paragraphs("made_from", study)]
+    rows = [("command", command), *measured, *about.items()]
     return table("What this page was made from", ["what", "value"], rows)
 
 

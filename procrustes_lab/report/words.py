@@ -1,4 +1,4 @@
-"""The report's prose: paragraphs of `sentences.j2`, filled."""
+"""The report's templates, and its prose: paragraphs of `sentences.j2`, filled."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from procrustes_lab.lab.tables import Html
 
 
 @cache
-def _sentences() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # a while to import
+def template(name: str) -> Any:
+    """Return the template beside this file; in those of HTML all that is not safe is escaped."""
+    import jinja2  # takes a while
 
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
+    templates = jinja2.Environment(
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     templates.filters["f"] = format
-    return templates.get_template("sentences.j2").module
+    return templates.get_template(name)
 
 
 def paragraphs(name: str, *given: Any) -> list[str]:
     """Return the paragraphs that `sentences.j2` has by that name, about what is given."""
-    text = str(getattr(_sentences(), name)(*given)).strip()
+    text = str(getattr(template("sentences.j2").module, name)(*given)).strip()
     return [re.sub(r"\s*\n\s*", " ", part) for part in re.split(r"\n\s*\n\s*", text) if part]
 
 
@@ -35,13 +37,6 @@ def sentence(name: str, *given: Any) -> str:
     """Return `paragraphs` where they are one."""
     [text] = paragraphs(name, *given)
     return text
-
-
-def entries(name: str, *given: Any) -> list[tuple[str, str]]:
-    """Return `paragraphs` of the form ``what: value``."""
-    return [
-        (what, value) for what, _, value in (p.partition(": ") for p in paragraphs(name, *given))
-    ]
 
 
 def words(name: str, *given: Any) -> Html:

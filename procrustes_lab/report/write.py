@@ -22,8 +22,8 @@ from procrustes_lab.files.outputs import check_output
 from procrustes_lab.lab import runner
 from procrustes_lab.lab.pages import PageExporter
 
-from .page import TEMPLATES
 from .sections import REPORT_MIME
+from .words import template
 
 _HERE = Path(__file__).resolve().parent
 _NOTEBOOK = "02_decide_on_your_files.ipynb"
@@ -81,12 +81,12 @@ def write_report(
     target, kept = Path(output), Path(output).with_suffix(".ipynb")
     for made in (target, kept) if keep_notebook else (target,):
         check_output(made, *given.values())
-    template = next(filter(Path.is_file, _PLACES))
+    source = next(filter(Path.is_file, _PLACES))
     # Opened first, so that a place that cannot be written fails before any work is done.
     with replacing(target) as page, TemporaryDirectory(prefix="procrustes-lab-") as folder:
         with blaming(folder):
-            runner.run([template], Path(folder), parameters=parameters)
-        executed = Path(folder, "notebooks", template.name).read_bytes()
+            runner.run([source], Path(folder), parameters=parameters)
+        executed = Path(folder, "notebooks", source.name).read_bytes()
         notebook = nbformat.reads(executed.decode(), as_version=4)
         data = [output.get("data", {}) for output in _outputs(notebook)]
         facts = next(dict(one[REPORT_MIME]) for one in data if REPORT_MIME in one)
@@ -121,7 +121,7 @@ def _render(notebook: NotebookNode) -> tuple[str, str]:
     title = f"{decision}: {old} to {new}"
     now = datetime.now().astimezone().isoformat(" ", "minutes")
     by = f"Procrustes Lab {version('procrustes-lab')} with Python {platform.python_version()}"
-    page = TEMPLATES.get_template("page.html.j2").render(
+    page = template("page.html.j2").render(
         title=title, card=card, rest=rest, parts=parts, made=f"Made on {now} by {by}."
     )
     return page, unescape(title)

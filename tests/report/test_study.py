@@ -7,7 +7,7 @@ import pytest
 
 from procrustes_lab import Moments, align
 from procrustes_lab.files import join, read
-from procrustes_lab.report import evidence as e
+from procrustes_lab.report import study
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def paired(folder: Path, new, old):
 def test_one_pass_gives_the_moments_of_all_rows_and_of_parts(tmp_path, rng):
     X, Y = rng.standard_normal((9000, 5)), 2 * rng.standard_normal((9000, 3))
     held, choosing = np.sort(rng.permutation(9000)[:700].reshape(2, 350))
-    gathered = e.gather(paired(tmp_path, X, Y), choosing, held)
+    gathered = study.gather(paired(tmp_path, X, Y), choosing, held)
     rest = np.delete(np.arange(9000), held)
     tried = np.setdiff1d(rest, choosing)
     for moments, rows in (
@@ -42,7 +42,7 @@ def test_one_pass_gives_the_moments_of_all_rows_and_of_parts(tmp_path, rng):
 
 def test_the_maps_are_those_of_the_definitions(rng):
     X, Y = rng.standard_normal((300, 6)) + 1, rng.standard_normal((300, 4))
-    maps = e.fit_maps(Moments.from_arrays(X, Y))
+    maps = study.fit_maps(Moments.from_arrays(X, Y))
     assert next(iter(maps)) == "turn"
     for name, options in {
         "turn": {},
@@ -67,14 +67,14 @@ def test_the_same_vectors_are_recognised_in_another_order_and_others_are_not(tmp
     turn = np.linalg.qr(rng.standard_normal((24, 24)))[0]
     again = (X @ turn)[rng.permutation(2000)] + noise * rng.standard_normal(X.shape) / 5
     apart = np.arange(100), np.arange(100, 300)
-    assert e.same_vectors(e.gather(paired(tmp_path, again.astype(np.float32), X), *apart))
+    assert study.same_vectors(study.gather(paired(tmp_path, again.astype(np.float32), X), *apart))
     others = unit(rng.standard_normal(X.shape))
-    assert not e.same_vectors(e.gather(paired(tmp_path, others, X), *apart))
+    assert not study.same_vectors(study.gather(paired(tmp_path, others, X), *apart))
 
 
 def test_noise_is_featureless_and_clusters_are_not(rng):
     spread = 1 / np.arange(1, 33)
-    assert e.is_featureless(rng.standard_normal((900, 32)) * spread, rng)
-    assert e.is_featureless(rng.random((900, 32)), rng)
+    assert study.is_featureless(rng.standard_normal((900, 32)) * spread, rng)
+    assert study.is_featureless(rng.random((900, 32)), rng)
     centres = rng.standard_normal((60, 32))[rng.integers(60, size=900)]
-    assert not e.is_featureless(centres + 0.5 * rng.standard_normal((900, 32)), rng)
+    assert not study.is_featureless(centres + 0.5 * rng.standard_normal((900, 32)), rng)
