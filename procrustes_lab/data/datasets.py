@@ -5,7 +5,6 @@ and nothing is copied into this project.
 """
 
 import ast
-import contextlib
 import gc
 import importlib.metadata
 import importlib.util
@@ -82,8 +81,13 @@ def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:
 
     def read() -> bytes:
         found = itertools.chain.from_iterable(map(read_docstrings, roots.values()))
-        with _collector_paused():
+        running = gc.isenabled()
+        gc.disable()  # syntax trees have no cycles, and millions of nodes to visit
+        try:
             return json.dumps(select(found)).encode()
+        finally:
+            if running:
+                gc.enable()
 
     recipe = versions, tuple(sys.version_info), Path(__file__).read_bytes()
     pairs = json.loads(cached("api-descriptions", recipe, read, data_home))
@@ -136,13 +140,12 @@ def _added(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for statement in tree.body:
         match statement:
             case ast.Expr(ast.Call(ast.Name("add_newdoc"), [_, _, _] as arguments)):
-                pass
+                try:
+                    place, name, value = map(ast.literal_eval, arguments)
+                except ValueError:  # computed, not written out
+                    continue
             case _:
                 continue
-        try:
-            place, name, value = map(ast.literal_eval, arguments)
-        except ValueError:  # computed, not written out
-            continue
         for entry in value if isinstance(value, list) else [value]:
             attribute, docstring = entry if isinstance(entry, tuple) else ("", entry)
             if not name.startswith("_") and not attribute.startswith("_"):
@@ -187,18 +190,6 @@ def split(n: int, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[
     require(0 < held_out < n, message)
     order = np.random.default_rng(seed).permutation(n)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
-
-
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Spare the garbage collector: syntax trees have no cycles, and millions of nodes to visit."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def _root(library: str) -> Path | None:

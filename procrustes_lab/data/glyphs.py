@@ -14,6 +14,7 @@ import autograd
 import autograd.numpy as anp
 import matplotlib
 import numpy as np
+from autograd.misc.optimizers import adam
 from autograd.scipy.special import logsumexp
 from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
@@ -164,21 +165,14 @@ def _train(
     images, texts = pixels - mean_image, normalize(counts * rarity)
     weights = [w for side in (images, texts) for w in _first_weights(rng, side.shape[1], dimension)]
 
-    def loss(weights: Sequence[Matrix], rows: NDArray[np.int64]) -> Matrix:
+    def loss(weights: Sequence[Matrix], step: int) -> Matrix:
+        rows = rng.choice(len(images), BATCH, replace=False)
         sides = _tower(weights[:4], images[rows]), _tower(weights[4:], texts[rows])
         return info_nce(*sides, temperature)
 
-    gradient = autograd.grad(loss)
-    means, squares = ([np.zeros_like(w) for w in weights] for _ in range(2))
     with threadpool_limits(1):  # the same digits, whatever the number of cores
-        for step in range(1, steps + 1):
-            slopes = gradient(weights, rng.choice(len(images), BATCH, replace=False))
-            for w, slope, mean, square in zip(weights, slopes, means, squares, strict=True):
-                mean += 0.1 * (slope - mean)
-                square += 0.001 * (slope**2 - square)
-                length = np.sqrt(square / (1 - 0.999**step)) + 1e-8
-                w -= LEARNING_RATE * mean / (1 - 0.9**step) / length
-    return [*weights, mean_image, rarity]
+        trained = adam(autograd.grad(loss), weights, num_iters=steps, step_size=LEARNING_RATE)
+    return [*trained, mean_image, rarity]
 
 
 def _first_weights(rng: np.random.Generator, inputs: int, outputs: int) -> Layers:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from . import datasets
 from .cache import Folder, cached_arrays
 
 COMMON = 0.1  # a term in a larger share of the documents says little about any of them
+LEARNING_RATE = 0.03
 
 Matrix = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -114,7 +115,6 @@ def fit(
     *,
     factors: int = 32,
     iterations: int = 60,
-    learning_rate: float = 0.03,
     seed: int = 0,
     start: Factors | None = None,
 ) -> Factors:
@@ -128,7 +128,7 @@ def fit(
         warnings.simplefilter("ignore")  # tqdm misses ipywidgets, which nothing here needs
         from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    settings = {"factors": factors, "iterations": iterations, "learning_rate": learning_rate}
+    settings = {"factors": factors, "iterations": iterations, "learning_rate": LEARNING_RATE}
     model = BayesianPersonalizedRanking(**settings, num_threads=1, random_state=seed)
     if start is not None:
         # Training goes on in place: the previous version must stay what it was.
@@ -156,10 +156,10 @@ def item_vectors(
 
     def make() -> list[NDArray[np.float32]]:
         made: list[Factors] = []
-        how: Any = {"factors": factors, "iterations": iterations}
         for window, state in zip(windows, states.tolist(), strict=True):
             start = made[-1] if warm and made else None
-            made.append(fit(window, **how, seed=state, start=start))
+            one = fit(window, factors=factors, iterations=iterations, seed=state, start=start)
+            made.append(one)
         return [version.items[:, :-1] for version in made]
 
     states = np.random.SeedSequence(seed).generate_state(len(windows))

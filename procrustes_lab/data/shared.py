@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import beir
 from .cache import Folder, data_folder
-from .pretrained import NETWORKS
+from .encode import NETWORKS
 
 Vectors = NDArray[np.float64]
 

@@ -18,8 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from .cache import Folder, cached_arrays
 from .datasets import ApiDescriptions
-from .encode import FILES, find_vectors
-from .pretrained import NETWORKS
+from .encode import FILES, NETWORKS, find_vectors
 
 FEATURES: dict[str, dict[str, Any]] = {
     "word": {"analyzer": "word"},

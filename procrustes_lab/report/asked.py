@@ -14,7 +14,7 @@ from procrustes_lab import files
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import require
 from procrustes_lab.data import beir
-from procrustes_lab.data.judgements import at_chance, read_judgements
+from procrustes_lab.data.beir import at_chance, read_judgements
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.search.migrate import rescore
 from procrustes_lab.search.retrieval import Indices, bootstrap_interval, search

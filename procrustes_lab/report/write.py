@@ -56,7 +56,7 @@ def write_report(
     Both are embedding files, see `procrustes_lab.files`, and `queries` two of the same queries, by
     the old model and by the new; `columns` has the names of `files.columns.wanted_of`. Without
     files, the page is on the example, which upgrades a model of the descriptions in the installed
-    libraries. `qrels` says which documents answer which queries, see `data.judgements`. Of new
+    libraries. `qrels` says which documents answer which queries, see `data.beir`. Of new
     vectors, `speed` is how many a second and `price` that of a million, for the cost; 0 where not
     known.
 

