@@ -149,7 +149,7 @@ def learning_curve(
             sum_cross(x[rows], y[rows], np.float64, everything[4:])
             for rows in (chosen, *np.split(rest, sizes)[:-1])
         )
-        for k, seen in enumerate(accumulate(batches, Cross.plus)):
+        for k, seen in enumerate(accumulate(batches, _both)):
             W, _ = polar(seen.xy)
             # The map of all pairs has the same expected error on any random part of them:
             # counting from it takes out the luck of the draw and nothing else.
@@ -211,6 +211,12 @@ def _error(W: Matrix, cross: Cross) -> float:
     """Mean squared distance after W, the narrower side padded with zeros."""
     gained = float(np.vdot(W, cross.xy)) * cross.source_scale * cross.target_scale
     return cross.energy - 2 * gained / cross.n
+
+
+def _both(a: Cross, b: Cross) -> Cross:
+    """Return the same of both sets of rows, which were divided by the same scales."""
+    energies = a.source_energy + b.source_energy, a.target_energy + b.target_energy
+    return Cross(a.n + b.n, a.xy + b.xy, *energies, *a[4:])
 
 
 def _half_gap(fitted: ArrayLike, held_out: ArrayLike) -> Matrix:

@@ -5,8 +5,6 @@ y = p²/t (squared Procrustes distance over energy), theorem T2 reads 1 − √(
 between a straight line and a quarter of the unit circle around (0, 1). Every point is attained.
 """
 
-from html import escape
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -71,7 +69,7 @@ def svg(x: float, y: float) -> str:
     for name, value in (("x", x), ("y", y)):
         require(0.0 <= value <= 1.0, f"{name} is {value}, {rule}")
     bottom, top = float(lower(x, 1.0)), float(upper(x, 1.0))
-    words = escape(
+    words = (
         f"Lens of bounds: Gram discrepancy Δ/t = {x:.3g}; alignment error p²/t = {y:.3g}, "
         f"between {bottom:.3g} and {top:.3g}"
     )

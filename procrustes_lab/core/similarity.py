@@ -36,22 +36,13 @@ def bures_similarity(
     """Normalised Bures similarity, ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F): fidelity of Gram matrices of trace 1.
 
     It is the mean cosine, weighted by length, between matched rows after the best orthogonal
-    map, and the cosine of the Riemannian shape distance; for sides of equal energy, 1 − p²/t.
+    map, and the cosine of the Riemannian shape distance; for sides of equal energy, 1 − p²/t. The
+    Procrustes distance of both sets, each scaled to Frobenius norm 1, is √(2 − 2F).
     Parameters and errors are those of `cka`. Harvey, Larsen & Williams (2023),
     arXiv:2311.11436; Bhatia, Jain & Lim (2019), doi:10.1016/j.exmath.2018.01.002.
     """
     _, xy, _ = _products(X, Y, center)
     return min(float(np.linalg.svd(xy, compute_uv=False).sum()), 1.0)
-
-
-def procrustes_distance(
-    X: ArrayLike | Moments, Y: ArrayLike | None = None, *, center: bool = True
-) -> float:
-    """Procrustes distance of the two sets, each scaled to Frobenius norm 1: √(2 − 2F), 0 to √2.
-
-    A metric between shapes (Williams et al., 2021, arXiv:2110.14739), below about 1e-7 rounding.
-    """
-    return float(np.sqrt(2.0 - 2.0 * bures_similarity(X, Y, center=center)))
 
 
 class Range(NamedTuple):

@@ -36,15 +36,6 @@ class Cross(NamedTuple):
         source, target = self.source_energy / self.n, self.target_energy / self.n
         return source * self.source_scale**2 + target * self.target_scale**2
 
-    def plus(self, other: Cross) -> Cross:
-        """Return the same of both sets of rows, which were divided by the same scales."""
-        return self._replace(
-            n=self.n + other.n,
-            xy=self.xy + other.xy,
-            source_energy=self.source_energy + other.source_energy,
-            target_energy=self.target_energy + other.target_energy,
-        )
-
 
 # Overflow while summing is no error: `scales` sees it in the sums and mends it.
 @np.errstate(all="ignore")

@@ -35,9 +35,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.archive import check_regular
-from procrustes_lab.core.quantised import suspect
 from procrustes_lab.core.sums import let_go
-from procrustes_lab.core.validate import Embeddings
+from procrustes_lab.core.validate import Embeddings, suspect
 
 from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted, wanted_of
 from .formats import READERS, as_rows, check_file, in_blocks, map_npy, readable, shards

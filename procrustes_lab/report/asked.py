@@ -16,9 +16,9 @@ from procrustes_lab.core.validate import require
 from procrustes_lab.data import beir
 from procrustes_lab.data.beir import at_chance, read_judgements
 from procrustes_lab.files.pairs import Pairs
+from procrustes_lab.search.maps import Fitted
 from procrustes_lab.search.migrate import rescore
 from procrustes_lab.search.retrieval import Indices, bootstrap_interval, search
-from procrustes_lab.search.spectra import Fitted
 
 from .verdict import FEWEST, Interval, Rescored, Search
 

@@ -20,7 +20,7 @@ from scipy.ndimage import binary_dilation
 from scipy.special import ndtri
 
 from procrustes_lab.core.alignment import Alignment, align
-from procrustes_lab.core.quantised import suspect
+from procrustes_lab.core.validate import suspect
 from procrustes_lab.lab.tables import table
 from procrustes_lab.search.retrieval import search
 

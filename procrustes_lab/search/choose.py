@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings, as_pairs, reject_nonfinite, require
 
-from .maps import DEFAULT, MAPS, Mapper, indexed
+from .maps import DEFAULT, MAPS, Fitted, Mapper, Spectra, indexed
 from .retrieval import Indices, Rows, finite, ndcg, search
-from .spectra import Fitted, Spectra
 from .trial import NEIGHBOURS, UNKNOWN, Found, Share, Trial, share_of, shared, with_interval
 
 TRIAL = 10_000  # pairs that take part at the most, drawn at random

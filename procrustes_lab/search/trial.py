@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings
 
-from .maps import indexed, unit_rows
+from .maps import Fitted, indexed, unit_rows
 from .retrieval import BLOCK, Indices, Rows, largest, score_blocks, search
-from .spectra import Fitted
 
 NEIGHBOURS = 10  # that are looked for
 

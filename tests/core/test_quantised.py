@@ -5,7 +5,7 @@ from importlib.resources import files as resources
 import numpy as np
 import pytest
 
-from procrustes_lab.core.quantised import suspect
+from procrustes_lab.core.validate import suspect
 
 with resources("procrustes_lab").joinpath("data/networks/minilm/documents.npz").open("rb") as file:
     ROWS = np.load(file)["steps"][:2000].astype(float)

@@ -7,9 +7,8 @@ from scipy.stats import ortho_group
 from sklearn.linear_model import LinearRegression, Ridge
 
 import procrustes_lab as pl
-from procrustes_lab.search.maps import DEFAULT, MAPS, RANK, indexed
+from procrustes_lab.search.maps import DEFAULT, MAPS, RANK, Spectra, indexed
 from procrustes_lab.search.retrieval import search
-from procrustes_lab.search.spectra import Spectra
 
 
 def some_pairs(n=300, d_x=7, d_y=5, seed=0, noise=0.3):

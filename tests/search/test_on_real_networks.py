@@ -11,7 +11,7 @@ from procrustes_lab.search.choose import choose
 from procrustes_lab.search.maps import MAPS
 from procrustes_lab.search.migrate import half_migrated, rescore
 from procrustes_lab.search.retrieval import bootstrap_interval, ndcg, search
-from procrustes_lab.search.shrink import shrink
+from procrustes_lab.search.strength import shrink
 
 HOME = Path(__file__).parents[3] / "shared" / "data"
 

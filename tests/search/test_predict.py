@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from procrustes_lab.search.predict import predicted_whitening
+from procrustes_lab.search.strength import predicted_whitening
 
 
 def views(noise, n=40_000, d=20, seed=0):

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ortho_group
 
 import procrustes_lab as pl
-from procrustes_lab.search.shrink import SHARES, shrink
+from procrustes_lab.search.strength import SHARES, shrink
 
 
 def towers(n, d=40, gap=0.3, seed=0):
