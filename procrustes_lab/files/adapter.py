@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from procrustes_lab.core import archive
 from procrustes_lab.core.alignment import FORMAT, Alignment
 from procrustes_lab.core.certificate import Certificate
+from procrustes_lab.core.validate import require
 
 DIRECTION = "new → old"
 """New vectors are carried into the old space, so that new queries search the old index."""
@@ -72,21 +73,14 @@ class Adapter:
                 facts |= {"name": str(facts["name"]), "for_queries": bool(facts["for_queries"])}
                 facts["kept"] = tuple(facts["kept"].tolist())
                 read = cls(Alignment.from_fields(fields), certificate, **facts)
-                read._check(fields["source_dim"], fields["target_dim"])
+                dims = fields["source_dim"], fields["target_dim"]
+                hashes = bytes.fromhex(read.source_sha256), bytes.fromhex(read.target_sha256)
+                sizes = dims, set(map(len, hashes)), len(read.kept), read.knots.shape[:-1]
+                require(sizes == (read.alignment.map.shape, {32}, 3, (2,)), "sizes disagree")
                 return read
         said = f"has the direction {direction!r}, not {DIRECTION!r}: {_REMEDY}"
         if version != FORMAT:
             said = f"is of version {version}, and expected is version {FORMAT}: {_REMEDY}"
         elif direction is None:
-            said = (
-                f"is a map without a direction, and may lead either way: {_REMEDY}, or use it from "
-                "Python by Alignment.load"
-            )
+            said = f"is a map without a direction, and may lead either way: {_REMEDY}"
         raise ValueError(f"{os.fspath(path)} {said}")
-
-    def _check(self, *dims: int) -> None:
-        hashes = bytes.fromhex(self.source_sha256), bytes.fromhex(self.target_sha256)
-        if self.alignment.map.shape != dims or set(map(len, hashes)) != {32}:
-            raise ValueError("sizes disagree, or a hash is none")
-        if len(self.kept) != 3 or self.knots.shape[:-1] != (2,):
-            raise ValueError("what it keeps, or a recalibration, has another size")

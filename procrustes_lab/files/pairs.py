@@ -196,32 +196,25 @@ def blocks(
 ) -> Iterator[Block]:
     """Yield the vectors of a file, so many rows at a time and never all of them at once.
 
-    Raises what `read` does, and FileError if a block holds NaN or infinity.
+    All are of the width and the type of the first. Raises what `read` does, and FileError if a
+    block holds NaN or infinity.
     """
     path = Path(path)
-    found = _alike(READERS[check_file(path, wanted)](path, rows, wanted), path)
+    found = READERS[check_file(path, wanted)](path, rows, wanted)
     row = 0
     with readable(path):
-        for block in found:
-            if not np.isfinite(block.rows).all():
-                raise _bad_rows(path, chain([block], found), row)
-            row += len(block.rows)
-            yield block
+        for ids, vectors, id_name in found:
+            block = as_rows(vectors, path)
+            if not row:
+                width, dtype = block.shape[1], block.dtype.newbyteorder("=")
+            if block.shape[1] != width:
+                raise FileError.ragged(path, row, block.shape[1], width)
+            if not np.isfinite(block).all():
+                raise _bad_rows(path, chain([Block(ids, block, id_name)], found), row)
+            row += len(block)
+            yield Block(ids, block.astype(dtype, copy=False), id_name)
     if not row:
         raise FileError(f"{path} has no rows; expected at least one vector")
-
-
-def _alike(found: Iterator[Block], path: Path) -> Iterator[Block]:
-    """Yield blocks as embeddings of one width and type, those of the first."""
-    row = 0
-    for ids, vectors, id_name in found:
-        rows = as_rows(vectors, path)
-        if not row:
-            width, dtype = rows.shape[1], rows.dtype.newbyteorder("=")
-        if rows.shape[1] != width:
-            raise FileError.ragged(path, row, rows.shape[1], width)
-        yield Block(ids, rows.astype(dtype, copy=False), id_name)
-        row += len(rows)
 
 
 def _bad_rows(path: Path, found: Iterable[Block], row: int = 0) -> FileError:
