@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg.lapack import dpstrf
 
-from . import bounds, lens
+from . import bounds
 from .moments import Moments, moments_of, pairs_or_moments
 from .polar import polar
 from .sums import Matrix, product_type
@@ -90,7 +90,7 @@ class Certificate:
             f"<tr><th>{name}</th><td>{value}</td><td style='text-align:left'>{meaning}</td></tr>"
             for name, value, meaning in self._summary()
         )
-        picture = lens.svg(*self.lens_point) if self.energy > 0 else ""
+        picture = bounds.svg(*self.lens_point) if self.energy > 0 else ""
         return (
             "<div style='display:flex;flex-wrap:wrap;align-items:center;gap:1.5em'>"
             f"<table><caption>{self._title()}</caption>{rows}</table>{picture}</div>"
@@ -254,7 +254,7 @@ def _measure(
     slack = 64 * (d_x + d_y) * EPSILON * energy
     root = np.sqrt(max((energy - nuclear) * (energy + nuclear), 0.0))
     steep = min(np.sqrt(2 * energy * slack), energy * slack / root if root else np.inf)
-    lower = _mended(float(lens.lower(nuclear, energy)), min, error, slack + steep)
+    lower = _mended(float(bounds.lower(nuclear, energy)), min, error, slack + steep)
     floor = _mended(bounds.floor(delta, source[-1], target[-1]), min, error, slack)
     upper = _mended(nuclear, max, error, slack)
     rank_aware = _mended(bounds.rank_aware(delta, n, d_x, d_y), max, upper, slack)

@@ -10,7 +10,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from procrustes_lab.core import lens
+from procrustes_lab.core import bounds
 
 from .tables import Html
 
@@ -98,7 +98,7 @@ def committed(name: str) -> None:
 def lens_axes(ax: Axes, label_sides: bool = True) -> None:
     """Prepare axes for points (Δ/t, p²/t): the lens shaded, and along each side its inequality."""
     ink = mpl.rcParams["text.color"]
-    x, y = lens.lower_side()
+    x, y = bounds.lower_side()
     ax.fill([*x, 0.0], [*y, 0.0], color=ink, alpha=0.07, linewidth=0, zorder=0)
     ax.plot(x, y, color=ink, linestyle="-", linewidth=1.6, zorder=3)
     ax.plot([0.0, 1.0], [0.0, 1.0], color=ink, linestyle="-", linewidth=1.6, zorder=3)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
-from procrustes_lab.core import lens
+from procrustes_lab.core import bounds
 from procrustes_lab.core.learning import learning_curve
 from procrustes_lab.lab.plotting import COLOURS
 from procrustes_lab.lab.tables import Html
@@ -74,7 +74,7 @@ def verdict_card(study: Study, names: tuple[str, str]) -> Html:
     """Show the verdict on the new and the old file, by these names: why, the lens, main numbers."""
     verdict, cautions = study.verdict, paragraphs("cautions", study)
     tiles = [entry.split(": ", 1) for entry in paragraphs("tiles", study)]
-    drawing = lens.svg(*study.certificate.lens_point)
+    drawing = bounds.svg(*study.certificate.lens_point)
     html = template("card.html.j2").render(
         new=names[0], old=names[1], verdict=verdict, cautions=cautions, lens=drawing, tiles=tiles
     )

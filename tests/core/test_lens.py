@@ -6,7 +6,7 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 
-from procrustes_lab.core import lens
+from procrustes_lab.core import bounds
 from procrustes_lab.lab import families
 
 
@@ -20,35 +20,35 @@ def exact_lower(nuclear, energy):
 @pytest.mark.parametrize("ratio", [1e-100, 1e-12, 1e-8, 0.3, 0.999999, 1 - 2**-53, 1.0])
 def test_lower_side_keeps_its_digits_at_every_scale(ratio, energy):
     expected = exact_lower(ratio * energy, energy)
-    assert float(lens.lower(ratio * energy, energy)) == pytest.approx(expected, rel=1e-14, abs=0)
+    assert float(bounds.lower(ratio * energy, energy)) == pytest.approx(expected, rel=1e-14, abs=0)
 
 
 def test_lower_side_broadcasts():
-    got = lens.lower([[0.0], [1.0]], [1.0, 2.0, 4.0])
+    got = bounds.lower([[0.0], [1.0]], [1.0, 2.0, 4.0])
     expected = [[exact_lower(delta, t) for t in (1.0, 2.0, 4.0)] for delta in (0.0, 1.0)]
     np.testing.assert_allclose(got, expected, rtol=1e-15)
 
 
 def test_no_energy_means_no_error():
-    assert lens.lower(0.0, 0.0) == 0.0
-    assert lens.upper(0.0, 0.0) == 0.0
+    assert bounds.lower(0.0, 0.0) == 0.0
+    assert bounds.upper(0.0, 0.0) == 0.0
 
 
 def test_a_discrepancy_above_the_energy_by_rounding_counts_as_equal():
-    assert lens.lower(np.nextafter(2.0, 3.0), 2.0) == 2.0
-    assert lens.upper(np.nextafter(2.0, 3.0), 2.0) == 2.0
+    assert bounds.lower(np.nextafter(2.0, 3.0), 2.0) == 2.0
+    assert bounds.upper(np.nextafter(2.0, 3.0), 2.0) == 2.0
 
 
 def test_the_sides_meet_only_at_the_ends():
     delta = np.linspace(0, 1, 101)
-    gap = lens.upper(delta, 1.0) - lens.lower(delta, 1.0)
+    gap = bounds.upper(delta, 1.0) - bounds.lower(delta, 1.0)
     assert gap[0] == gap[-1] == 0.0
     assert (gap[1:-1] > 0).all()
 
 
 def test_the_traced_side_is_the_formula():
-    x, y = lens.lower_side(50)
-    np.testing.assert_allclose(y, lens.lower(x, 1.0), rtol=1e-12, atol=1e-15)
+    x, y = bounds.lower_side(50)
+    np.testing.assert_allclose(y, bounds.lower(x, 1.0), rtol=1e-12, atol=1e-15)
     assert (x[0], y[0]) == (0.0, 0.0)
     assert (x[-1], y[-1]) == pytest.approx((1.0, 1.0))
 
@@ -59,9 +59,9 @@ def circle_of(picture):
 
 
 def test_the_picture_puts_the_point_where_it_belongs():
-    x0, y0 = circle_of(lens.svg(0.0, 0.0))
-    x1, y1 = circle_of(lens.svg(1.0, 1.0))
-    x, y = circle_of(lens.svg(0.6, 0.25))
+    x0, y0 = circle_of(bounds.svg(0.0, 0.0))
+    x1, y1 = circle_of(bounds.svg(1.0, 1.0))
+    x, y = circle_of(bounds.svg(0.6, 0.25))
     assert x == pytest.approx(x0 + 0.6 * (x1 - x0))
     assert y == pytest.approx(y0 + 0.25 * (y1 - y0))
     assert x1 > x0
@@ -69,7 +69,7 @@ def test_the_picture_puts_the_point_where_it_belongs():
 
 
 def test_the_picture_speaks_to_a_screen_reader():
-    root = ET.fromstring(lens.svg(0.6, 0.3))
+    root = ET.fromstring(bounds.svg(0.6, 0.3))
     title = next(e for e in root.iter() if e.tag.endswith("title"))
     assert root.get("role") == "img"
     assert root.get("aria-label") == title.text
@@ -78,7 +78,7 @@ def test_the_picture_speaks_to_a_screen_reader():
 
 
 def test_the_picture_suits_any_page():
-    picture = lens.svg(0.6, 0.3)
+    picture = bounds.svg(0.6, 0.3)
     assert 'stroke="currentColor"' in picture
     assert " id=" not in picture
     assert len(picture) < 2500
@@ -87,11 +87,11 @@ def test_the_picture_suits_any_page():
 @pytest.mark.parametrize("point", [(-0.1, 0.0), (0.5, 1.1), (np.nan, 0.5), (0.5, np.inf)])
 def test_points_without_a_place_are_refused(point):
     with pytest.raises(ValueError, match=r"expected a number in \[0, 1\]"):
-        lens.svg(*point)
+        bounds.svg(*point)
 
 
 def tilts_of(X, Y):
-    return lens.tilts(X.T @ X, X.T @ Y, Y.T @ Y)
+    return bounds.tilts(X.T @ X, X.T @ Y, Y.T @ Y)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -129,5 +129,5 @@ def test_canonical_correlations_are_the_cosines_of_whitened_sets():
 
 
 def test_no_energy_has_no_tilts():
-    angles, shares = lens.tilts(np.zeros((2, 2)), np.zeros((2, 3)), np.zeros((3, 3)))
+    angles, shares = bounds.tilts(np.zeros((2, 2)), np.zeros((2, 3)), np.zeros((3, 3)))
     assert angles.shape == shares.shape == (0,)

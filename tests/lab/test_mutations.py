@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from procrustes_lab.core import bounds, lens, sampling, similarity
+from procrustes_lab.core import bounds, sampling, similarity
 from procrustes_lab.data import datasets, text_models
 from procrustes_lab.lab import claims
 from procrustes_lab.search import retrieval
@@ -85,11 +85,11 @@ MUTANTS = {
     "T8, to random pairs": (BOUND, bounds, "spectrum_aware", times(0.9), "T8"),
     "T8, its budget": (BOUND, bounds, "spectrum_aware", smaller_budget, "T8-attained"),
     "T3": (BOUND, bounds, "lipschitz", times(0.9), "T3-attained"),
-    "T2, lower side": (LENS, lens, "lower", times(1.1), "T2-lower"),
-    "T2, upper side": (LENS, lens, "upper", times(0.9), "T2-upper"),
+    "T2, lower side": (LENS, bounds, "lower", times(1.1), "T2-lower"),
+    "T2, upper side": (LENS, bounds, "upper", times(0.9), "T2-upper"),
     "T4": (LENS, bounds, "floor", times(1.1), "T4-attained"),
     "T4, to random pairs": (LENS, bounds, "floor", times(1.1), "T4"),
-    "T9": (LENS, lens, "tilts", smaller_angles, "T9-mean"),
+    "T9": (LENS, bounds, "tilts", smaller_angles, "T9-mean"),
     "T5 step 1, its 4": (SAMPLE, sampling, "excess_from_deviation", times(0.9), "T5-constant"),
     "T5 step 2": (SAMPLE, sampling, "deviation_bound", times(0.9), "T5-mean"),
     "T5 step 2, its exponent": (SAMPLE, sampling, "deviation_bound", faster, "T5-mean"),
