@@ -72,6 +72,8 @@ def lower(nuclear: ArrayLike, energy: ArrayLike) -> Matrix:
     It is Δ²/(t + √((t − Δ)(t + Δ))), here divided through by t; near Δ = t the difference is exact.
     Δ and t, `nuclear` and `energy`, have the same units (totals, or both per object), and
     broadcast. A Δ that exceeds t by rounding counts as t, and where t is 0 the bound is.
+    Fuchs & van de Graaf (1999), doi:10.1109/18.761271, for states; Powers & Størmer (1970),
+    doi:10.1007/BF01645492.
     """
     t = np.asarray(energy, float)
     delta = np.minimum(np.asarray(nuclear, float), t)

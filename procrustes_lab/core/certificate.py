@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Annotated, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,63 +23,33 @@ EPSILON = float(np.finfo(float).eps)
 # [X Y] is [X near] above [0 far], where X and far are upper triangular.
 Blocks = tuple[Matrix, Matrix, Matrix, Matrix]
 SMALL = 1e8  # arithmetic, n (d_x + d_y)², below which a QR factorisation costs next to nothing
-MEANINGS = {  # what is printed of a certificate
-    "energy": "squared length of both vectors of a pair together",
-    "delta": "root mean square disagreement of a dot product",
-    "nuclear": "nuclear norm of all those disagreements",
-    "error": "squared distance left by the best orthogonal map",
-    "lower": "it cannot be less (T2)",
-    "upper": "it cannot be more (T2)",
-    "floor": "nor less than this (T4)",
-    "rank_aware": "nor more than this (T1′, from delta alone)",
-    "theorem": "nor this (T1, the paper's bound)",
-    "spectrum_aware": "nor this (T8, delta and spectra)",
-    "lipschitz": "nor this (T3, if well conditioned)",
-}
 
 
 @dataclass(frozen=True, repr=False)
 class Certificate:
     """How close an orthogonal map brings two spaces, and what D = XXᵀ − YYᵀ says about it.
 
-    Every value is per object: norms and squared distances of the sets, divided by n.
-
-    Attributes
-    ----------
-    method : str
-        How it was computed: from "moments", or by "QR" of [X Y], which resolves more.
-    energy : float
-        t/n, mean squared length of a source row plus that of a target row; 2 for unit vectors.
-    delta, nuclear : float
-        δ = ‖D‖_F / n, root mean square disagreement of a dot product, and Δ/n = ‖D‖_* / n.
-    error : float
-        p²/n, mean squared distance between matched rows after the best orthogonal map, the
-        narrower side padded with zeros.
-    lower, upper : float
-        The lens (T2): t − √(t² − Δ²) <= p² <= Δ. Fuchs & van de Graaf (1999),
-        doi:10.1109/18.761271, for states; Powers & Størmer (1970), doi:10.1007/BF01645492.
-    theorem, rank_aware, spectrum_aware, lipschitz, floor : float
-        The bounds T1, T1′, T8, T3 and T4 on p², over n, as in `procrustes_lab.core.bounds`.
-    resolution : float
-        By how much rounding may have changed `delta`. Where `delta` is less, its true value is
-        anything from 0 to `resolution`.
+    Every value is per object: δ = ‖D‖_F / n, and the energy t, the nuclear norm Δ = ‖D‖_*, the
+    error p² (the narrower side padded with zeros) and its bounds, as in `core.bounds`, over n. Of
+    unit vectors the energy is 2. The method is "moments", or "QR" of [X Y], which resolves more.
+    Rounding may have changed δ by `resolution`: one that is less is anything from 0 to that.
     """
 
     n: int
     source_dim: int
     target_dim: int
     method: str
-    energy: float
-    delta: float
-    nuclear: float
-    error: float
-    lower: float
-    upper: float
-    theorem: float
-    rank_aware: float
-    spectrum_aware: float
-    lipschitz: float
-    floor: float
+    energy: Annotated[float, "squared length of both vectors of a pair together"]
+    delta: Annotated[float, "root mean square disagreement of a dot product"]
+    nuclear: Annotated[float, "nuclear norm of all those disagreements"]
+    error: Annotated[float, "squared distance left by the best orthogonal map"]
+    lower: Annotated[float, "it cannot be less (T2)"]
+    upper: Annotated[float, "it cannot be more (T2)"]
+    floor: Annotated[float, "nor less than this (T4)"]
+    rank_aware: Annotated[float, "nor more than this (T1′, from delta alone)"]
+    theorem: Annotated[float, "nor this (T1, the paper's bound)"]
+    spectrum_aware: Annotated[float, "nor this (T8, delta and spectra)"]
+    lipschitz: Annotated[float, "nor this (T3, if well conditioned)"]
     resolution: float
 
     def __repr__(self) -> str:
@@ -112,10 +83,12 @@ class Certificate:
         return f"Certificate of {sizes} (per object)"
 
     def _summary(self) -> list[tuple[str, str, str]]:
-        values = {name: f"{getattr(self, name):.4g}" for name in MEANINGS}
+        hints = get_type_hints(type(self), include_extras=True)
+        meanings = {name: hint.__metadata__[0] for name, hint in hints.items() if get_args(hint)}
+        values = {name: f"{getattr(self, name):.4g}" for name in meanings}
         if self.delta < self.resolution:
             values["delta"] = f"< {self.resolution:.1g}"
-        return [(name, values[name], meaning) for name, meaning in MEANINGS.items()]
+        return [(name, values[name], meaning) for name, meaning in meanings.items()]
 
 
 def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
@@ -275,7 +248,7 @@ def _measure(
 
     values = (
         *(energy, delta, nuclear, error, lower, upper),
-        *(theorem, rank_aware, spectrum_aware, lipschitz, floor, resolution),
+        *(floor, rank_aware, theorem, spectrum_aware, lipschitz, resolution),
     )
     certificate = Certificate(n, d_x, d_y, method, *(float(v / n * unit**2) for v in values))
     return certificate, min(error / energy, squared / grams) if grams else 1.0
