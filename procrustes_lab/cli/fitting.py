@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from procrustes_lab.core.certificate import certify
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.validate import Embeddings
-from procrustes_lab.files import FileError, Pairs, sha256
+from procrustes_lab.files import Pairs, sha256
 from procrustes_lab.files.adapter import Adapter
 from procrustes_lab.search.choose import TRIAL, choose
 from procrustes_lab.search.maps import MAPS, Mapper
@@ -38,22 +38,11 @@ def measure(pairs: Pairs) -> tuple[Any, ...]:
         given = x, y = pairs.take(np.arange(pairs.n))
         nonzero = bool(x.any()), bool(y.any())
     else:
-        with progress("measuring", pairs.n) as bar:
-
-            def batches() -> Iterator[tuple[Embeddings, Embeddings]]:
-                for batch in pairs.batches():
-                    yield batch
-                    bar.update(len(batch[0]))
-
-            given = (Moments.from_batches(batches()),)
+        blocks = progress("measuring", pairs.batches(), unit=" blocks")
+        given = (Moments.from_batches(blocks),)
         cross = given[0].cross()
         nonzero = cross.source_energy > 0, cross.target_energy > 0
-    for side, some in zip((pairs.new, pairs.old), nonzero, strict=True):
-        if not some:
-            raise FileError(
-                f"{side.path} has nothing but zeros in the rows that are paired; expected "
-                "embeddings: compute them again"
-            )
+    pairs.reject_zeros(*nonzero)
     return given
 
 
@@ -107,7 +96,6 @@ def recalibrate(
     ]
 
 
-def progress(verb: str, total: int | None = None) -> Any:
-    """Return a bar of rows, which is shown on a terminal."""
-    shown = {"unit": " rows", "unit_scale": True, "leave": False, "disable": None}
-    return tqdm(total=total, desc=verb, **shown)
+def progress(verb: str, of: Iterable[Any] | None = None, unit: str = " rows") -> Any:
+    """Return a bar, of rows or of what it goes through, which is shown on a terminal."""
+    return tqdm(of, verb, unit=unit, unit_scale=True, leave=False, disable=None)

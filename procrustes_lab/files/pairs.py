@@ -142,6 +142,13 @@ class Pairs:
         old = index if self.old_rows is None else self.old_rows[index]
         return self.new.fetch(new), self.old.fetch(old)
 
+    def reject_zeros(self, new: bool, old: bool) -> None:
+        """Raise FileError if one of them is false: whether the paired rows hold more than zeros."""
+        for side, nonzero in ((self.new, new), (self.old, old)):
+            if not nonzero:
+                what = "nothing but zeros in the rows that are paired"
+                raise FileError(f"{side.path} has {what}; expected embeddings: export it again")
+
     def batches(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[Embeddings, Embeddings]]:
         """Yield the new and the old vectors of all pairs, so many at a time; see `take`."""
         for start in range(0, self.n, rows):

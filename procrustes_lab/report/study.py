@@ -106,9 +106,7 @@ def study(
     chooses = chooses if len(chooses) else choosing
     unseen = np.setdiff1d(np.concatenate([apart, spared]), chooses)
     gathered = gather(pairs, chooses, unseen)
-    for side, longest in zip((pairs.new, pairs.old), gathered.longest, strict=True):
-        zeros = f"{side.path} has nothing but zeros in the rows that are paired: export it again"
-        require(longest > 0, zeros)
+    pairs.reject_zeros(*(longest > 0 for longest in gathered.longest))
 
     X, Y = (np.asarray(rows, float) for rows in pairs.take(among))
     trial, grading = (Trial(X, Y, np.searchsorted(among, rows)) for rows in (chooses, held))

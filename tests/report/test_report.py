@@ -23,7 +23,7 @@ from matplotlib import pyplot as plt
 from procrustes_lab.cli.commands import report_command
 from procrustes_lab.data import beir
 from procrustes_lab.files import FileError, read_pairs
-from procrustes_lab.report import page
+from procrustes_lab.report import sections
 from procrustes_lab.report.sections import diagnosis_items
 from procrustes_lab.report.study import sides_named, study
 from procrustes_lab.report.verdict import Decision
@@ -383,7 +383,7 @@ def test_what_cannot_make_a_report_is_refused_at_once(tmp_path):
 
 
 def test_a_table_escapes_everything_and_scrolls_by_itself():
-    shown = page.table("<c>", ["<h>", "n"], [["<a>", (0.1, 0.03, 0.2)], ["b", None]])
+    shown = sections.table("<c>", ["<h>", "n"], [["<a>", (0.1, 0.03, 0.2)], ["b", None]])
     assert "<a>" not in shown.html
     assert "<h>" not in shown.html
     assert "<c>" not in shown.html
@@ -397,7 +397,7 @@ def test_a_picture_takes_the_colour_of_the_page_and_repeats_no_name():
         fig, ax = plt.subplots()
         ax.plot([1, 2], [3, 4.123456], color="black")
         plt.close(fig)
-        figures.append(page.picture(fig, "a <line>").html)
+        figures.append(sections.picture(fig, "a <line>").html)
     assert figures[0] == figures[1]
     assert "currentColor" in figures[0]
     assert "#000000" not in figures[0]
