@@ -12,13 +12,14 @@ import pytest
 
 import procrustes_lab as pl
 from procrustes_lab.data import datasets, recommenders
-from procrustes_lab.data import movielens as films
-from procrustes_lab.data.movielens import movielens, read_movies, read_ratings
 from procrustes_lab.data.recommenders import (
     Interactions,
     api_terms,
     fit,
     item_vectors,
+    movielens,
+    read_movies,
+    read_ratings,
     rolling_windows,
 )
 
@@ -98,7 +99,7 @@ DAMAGED = {
 @pytest.mark.parametrize("line", DAMAGED.values(), ids=DAMAGED)
 @pytest.mark.parametrize("before", [0, 1, 4, 5, 6])  # by the last it is read alone
 def test_a_damaged_rating_is_named_by_file_and_line(tmp_path, monkeypatch, line, before):
-    monkeypatch.setattr(films, "_LINES", 3)
+    monkeypatch.setattr(recommenders, "_LINES", 3)
     good = ["7,1,4.0,300"] * 6
     path = write(tmp_path / SMALL, [*good[:before], line, *good[before:]]) / "ratings.csv"
     with pytest.raises(ValueError) as caught:
@@ -173,8 +174,8 @@ def server(tmp_path, monkeypatch):
         SMALL: f"sha256:{hashlib.sha256(small).hexdigest()}",
         "ml-25m": f"md5:{hashlib.md5(large).hexdigest()}",
     }
-    monkeypatch.setattr(films, "MOVIELENS_URL", url)
-    monkeypatch.setattr(films, "MOVIELENS_HASHES", digests)
+    monkeypatch.setattr(recommenders, "MOVIELENS_URL", url)
+    monkeypatch.setattr(recommenders, "MOVIELENS_HASHES", digests)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield asked
     serving.shutdown()
@@ -204,7 +205,7 @@ def test_a_folder_comes_before_a_download_and_a_damaged_zip_is_fetched_again(tmp
 def test_a_damaged_line_in_the_zip_file_is_named_as_well(tmp_path, server, monkeypatch):
     damaged = archive(tmp_path / "served" / f"{SMALL}.zip", SMALL, ["1,2,3"])
     digest = hashlib.sha256(damaged).hexdigest()
-    monkeypatch.setitem(films.MOVIELENS_HASHES, SMALL, f"sha256:{digest}")
+    monkeypatch.setitem(recommenders.MOVIELENS_HASHES, SMALL, f"sha256:{digest}")
     place = tmp_path / "home" / f"{SMALL}.zip" / SMALL / "ratings.csv"
     with pytest.raises(ValueError) as caught:
         movielens(data_home=tmp_path / "home")
@@ -213,14 +214,14 @@ def test_a_damaged_line_in_the_zip_file_is_named_as_well(tmp_path, server, monke
 
 def test_an_md5_hash_is_checked_too(tmp_path, server, monkeypatch):
     assert len(movielens("ml-25m", 3, data_home=tmp_path / "home").names) == 1
-    monkeypatch.setitem(films.MOVIELENS_HASHES, "ml-25m", f"md5:{'0' * 32}")
+    monkeypatch.setitem(recommenders.MOVIELENS_HASHES, "ml-25m", f"md5:{'0' * 32}")
     with pytest.raises(OSError, match=r"could not be downloaded \(MD5 hash"):
         movielens("ml-25m", 3, data_home=tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere" / "ml-25m.zip").exists()
 
 
 def test_with_neither_folder_nor_network_one_sentence_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(films, "MOVIELENS_URL", "http://127.0.0.1:9/")
+    monkeypatch.setattr(recommenders, "MOVIELENS_URL", "http://127.0.0.1:9/")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(OSError) as caught:
         movielens(data_home=tmp_path / "home")
@@ -232,8 +233,8 @@ def test_with_neither_folder_nor_network_one_sentence_says_what_to_do(tmp_path, 
 
 
 def test_the_published_hashes_are_those_of_grouplens():
-    assert films.MOVIELENS_HASHES["ml-25m"] == "md5:6b51fb2759a8657d3bfcbfc42b592ada"
-    kind, _, digest = films.MOVIELENS_HASHES[SMALL].partition(":")
+    assert recommenders.MOVIELENS_HASHES["ml-25m"] == "md5:6b51fb2759a8657d3bfcbfc42b592ada"
+    kind, _, digest = recommenders.MOVIELENS_HASHES[SMALL].partition(":")
     assert (kind, len(digest), digest[:8]) == ("sha256", 64, "696d65a3")
 
 
