@@ -114,10 +114,10 @@ def certify(X: ArrayLike | Moments, Y: ArrayLike | None = None) -> Certificate:
     if len(x) * (x.shape[1] + y.shape[1]) ** 2 < SMALL:
         return _from_qr(x, y)[0]
     dtype = product_type(x, y)
-    moments = moments_of(x, y, dtype, about_mean=False)
+    moments = moments_of(x, y, dtype)
     certificate, left = _from_moments(moments, float(np.finfo(dtype).eps))
     if dtype is np.float32 and left < 0.05:
-        certificate, left = _from_moments(moments_of(x, y, about_mean=False))
+        certificate, left = _from_moments(moments_of(x, y))
     return certificate if left > 1e-6 else _from_qr(x, y)[0]
 
 

@@ -273,17 +273,14 @@ def _from_fields(fields: dict[str, Any]) -> Moments:
 
 # Overflow while summing is no error: `scales` sees it in the sums and mends it.
 @np.errstate(all="ignore")
-def moments_of(
-    X: Embeddings, Y: Embeddings, dtype: Real = np.float64, *, about_mean: bool = True
-) -> Moments:
+def moments_of(X: Embeddings, Y: Embeddings, dtype: Real = np.float64) -> Moments:
     """Moments of checked arrays: block products in `dtype`, summed in float64.
 
-    With `about_mean` false the scatter is about the origin and the means are zeros, all that
-    uncentred certificates need. ValueError if a side holds NaN or infinity.
+    ValueError if a side holds NaN or infinity.
     """
 
     def summed(units: Scales) -> Moments:
-        return Moments(len(X), *second_moments(X, Y, dtype, units, about_mean), *units)
+        return Moments(len(X), *second_moments(X, Y, dtype, units), *units)
 
     moments = summed((1.0, 1.0))
     units = scales(X, Y, moments.cross(), dtype, (SOURCE, TARGET))

@@ -59,30 +59,26 @@ def sum_cross(X: Embeddings, Y: Embeddings, dtype: Real, units: Scales) -> Cross
 
 
 def second_moments(
-    X: Embeddings, Y: Embeddings, dtype: Real, units: Scales, about_mean: bool
+    X: Embeddings, Y: Embeddings, dtype: Real, units: Scales
 ) -> tuple[Matrix, Matrix, Matrix, Matrix, Matrix, Matrix, Matrix]:
     """Means of both sides, what float64 leaves out of them, and the three scatters."""
     n, d_x, d_y = len(X), X.shape[1], Y.shape[1]
     xx, xy, yy = np.zeros((d_x, d_x)), np.zeros((d_x, d_y)), np.zeros((d_y, d_y))
     sum_x, sum_y = np.zeros(d_x), np.zeros(d_y)
-    shift_x, shift_y = np.zeros(d_x, dtype), np.zeros(d_y, dtype)
-    if about_mean:
-        shift_x, shift_y = map(_dominant_mean, next(_blocks(X[:4096], Y[:4096], dtype, units)))
+    shift_x, shift_y = map(_dominant_mean, next(_blocks(X[:4096], Y[:4096], dtype, units)))
     whole = not (shift_x.any() or shift_y.any())
     for x, y in _blocks(X, Y, dtype, units, whole):
-        if about_mean:
-            x = x - shift_x if shift_x.any() else x
-            y = y - shift_y if shift_y.any() else y
-            sum_x += x.sum(axis=0, dtype=np.float64)
-            sum_y += y.sum(axis=0, dtype=np.float64)
+        x = x - shift_x if shift_x.any() else x
+        y = y - shift_y if shift_y.any() else y
+        sum_x += x.sum(axis=0, dtype=np.float64)
+        sum_y += y.sum(axis=0, dtype=np.float64)
         xx += x.T @ x
         xy += x.T @ y
         yy += y.T @ y
     mean_x, mean_y = sum_x / n, sum_y / n
-    if about_mean:
-        xx -= n * np.outer(mean_x, mean_x)
-        xy -= n * np.outer(mean_x, mean_y)
-        yy -= n * np.outer(mean_y, mean_y)
+    xx -= n * np.outer(mean_x, mean_x)
+    xy -= n * np.outer(mean_x, mean_y)
+    yy -= n * np.outer(mean_y, mean_y)
     whole_x, rest_x = two_sum(shift_x.astype(np.float64), mean_x)
     whole_y, rest_y = two_sum(shift_y.astype(np.float64), mean_y)
     return whole_x, whole_y, rest_x, rest_y, xx, xy, yy
@@ -117,11 +113,17 @@ def _blocks(
         let_go(Y)
 
 
+def _owners(array: Any) -> Iterator[Any]:
+    """Yield an array, the arrays that it is a view of, and what owns their memory."""
+    while isinstance(array, np.ndarray):
+        yield array
+        array = array.base
+    yield array
+
+
 def _is_plain(array: Embeddings) -> bool:
     """Whether BLAS can read the array where it is, and that is no file."""
-    owner: Any = array
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
+    *_, owner = _owners(array)
     in_memory = owner is None or isinstance(owner, bytes | bytearray | memoryview)
     return bool(array.dtype == np.float64 and array.flags.c_contiguous and in_memory)
 
@@ -131,13 +133,9 @@ def let_go(array: Embeddings) -> None:
 
     Only of a regular file's `numpy.memmap`, not private: other pages live nowhere else.
     """
-    owner: Any = array
-    of_file = False
-    while isinstance(owner, np.ndarray):
-        if isinstance(owner, np.memmap):
-            shared = owner.mode in ("r", "r+", "w+")
-            of_file = shared and bool(owner.filename) and os.path.isfile(str(owner.filename))
-        owner = owner.base
+    *views, owner = _owners(array)
+    maps = [view for view in views if isinstance(view, np.memmap) and view.mode != "c"]
+    of_file = maps and maps[-1].filename and os.path.isfile(maps[-1].filename)
     if of_file and isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)
 
