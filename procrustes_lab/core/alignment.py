@@ -15,6 +15,7 @@ from .archive import StrPath
 from .moments import Moments, moments_of, pairs_or_moments
 from .polar import shrunk, spectrum
 from .sums import BLOCK_BYTES, Cross, Matrix, cross_of, product_type
+from .tables import table
 from .validate import as_embeddings, as_numbers, in_range, reject_nonfinite, require
 
 FORMAT = 2  # of the file that `Alignment.save` writes
@@ -147,11 +148,7 @@ class Alignment:
         return "\n".join(["Alignment, all values per pair", *lines])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{value}</td><td style='text-align:left'>{meaning}</td></tr>"
-            for name, value, meaning in self._summary()
-        )
-        return f"<table><caption>Alignment, all values per pair</caption>{rows}</table>"
+        return table(["", "", ""], self._summary(), caption="Alignment, all values per pair").html
 
 
 def align(

@@ -15,6 +15,7 @@ from . import bounds
 from .moments import Moments, moments_of, pairs_or_moments
 from .polar import polar
 from .sums import Matrix, product_type
+from .tables import table
 from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
 
 EPSILON = float(np.finfo(float).eps)
@@ -57,15 +58,10 @@ class Certificate:
         return "\n".join([self._title(), *lines])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{value}</td><td style='text-align:left'>{meaning}</td></tr>"
-            for name, value, meaning in self._summary()
-        )
+        facts = table(["", "", ""], self._summary(), caption=self._title()).html
         picture = bounds.svg(*self.lens_point) if self.energy > 0 else ""
-        return (
-            "<div style='display:flex;flex-wrap:wrap;align-items:center;gap:1.5em'>"
-            f"<table><caption>{self._title()}</caption>{rows}</table>{picture}</div>"
-        )
+        style = "display:flex;flex-wrap:wrap;align-items:center;gap:1.5em"
+        return f"<div style='{style}'>{facts}{picture}</div>"
 
     @property
     def lens_point(self) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
-from .tables import Html
+from procrustes_lab.core.tables import Html
 
 CLAIM_MIME = "application/vnd.procrustes-lab.claim+json"
 

@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from procrustes_lab.core import bounds
-
-from .tables import Html
+from procrustes_lab.core.tables import Html
 
 COLOURS = {
     "blue": "#0072B2",

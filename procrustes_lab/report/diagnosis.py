@@ -20,8 +20,8 @@ from scipy.ndimage import binary_dilation
 from scipy.special import ndtri
 
 from procrustes_lab.core.alignment import Alignment, align
+from procrustes_lab.core.tables import table
 from procrustes_lab.core.validate import suspect
-from procrustes_lab.lab.tables import table
 from procrustes_lab.search.retrieval import search
 
 from .findings import KINDS, SEVERITIES, WORDS, Finding, Severity, found

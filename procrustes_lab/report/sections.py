@@ -18,11 +18,10 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from procrustes_lab.core import bounds
+from procrustes_lab.core import bounds, tables
 from procrustes_lab.core.learning import learning_curve
-from procrustes_lab.lab import tables
+from procrustes_lab.core.tables import Html
 from procrustes_lab.lab.plotting import COLOURS
-from procrustes_lab.lab.tables import Html
 
 from .asked import NEW, OLD, again, aligned, interval
 from .study import NATIVE, Study, sides_named
@@ -245,7 +244,7 @@ def items(entries: Iterable[tuple[str, str]]) -> Html:
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Html:
-    """Show a table, in a frame of its own that scrolls; cells as `lab.tables.table` takes them."""
+    """Show a table, in a frame of its own that scrolls; cells as `core.tables.table` takes them."""
     shown = tables.table(columns, rows, caption=caption)
     opening = f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}">'
     return Html(f"{opening}{shown.html}</div>", shown.text)

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from procrustes_lab.lab.tables import Html
+from procrustes_lab.core.tables import Html
 
 
 @cache

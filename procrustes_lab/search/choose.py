@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
+from procrustes_lab.core.tables import table
 from procrustes_lab.core.validate import Embeddings, as_pairs, reject_nonfinite, require
 
 from .maps import DEFAULT, MAPS, Fitted, Mapper, Spectra, indexed
@@ -76,28 +76,19 @@ class Choice:
             ("neighbours", f"{self.neighbours}; by the target itself {self.neighbours_by_target}"),
         ]
 
-    def _cells(self, first: str) -> list[tuple[str, str, str, str]]:
-        rows = [
-            (name, f"{chosen_on:.3f}", f"{score:.3f}", f"[{low:.3f}, {high:.3f}]")
-            for name, chosen_on, score, low, high, _ in self.table
-        ]
-        return [(first, "chosen on", "graded", "95 % interval"), *rows]
-
     def __repr__(self) -> str:
         width = max(len(row.name) for row in self.table)
         lines = [f"{name:<11} {fact}" for name, fact in self._facts()]
-        lines += [f"{a:<{width}} {b:>10} {c:>8}  {d}" for a, b, c, d in self._cells("")]
+        lines.append(f"{'':<{width}} {'chosen on':>10} {'graded':>8}  95 % interval")
+        for name, chosen_on, score, low, high, _ in self.table:
+            graded = f"{score:>8.3f}  [{low:.3f}, {high:.3f}]"
+            lines.append(f"{name:<{width}} {chosen_on:>10.3f} {graded}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head, *rows = self._cells("map")
-        lines = ["".join(f"<th>{name}</th>" for name in head)]
-        for name, *numbers in rows:
-            cells = "".join(f"<td>{number}</td>" for number in numbers)
-            lines.append(f"<td style='text-align:left'>{escape(name)}</td>{cells}")
-        caption = "<br>".join(f"{name}: {escape(fact)}" for name, fact in self._facts())
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
-        return f"<table><caption>{caption}</caption>{body}</table>"
+        facts = " ".join(f"{name.capitalize()}: {fact}." for name, fact in self._facts())
+        rows = [(row.name, row.chosen_on, (row.score, row.low, row.high)) for row in self.table]
+        return table(["map", "chosen on", "graded, 95 % interval"], rows, caption=facts).html
 
 
 def choose(

@@ -9,9 +9,9 @@ import pytest
 from matplotlib import pyplot as plt
 from nbformat import v4
 
+from procrustes_lab.core.tables import table
 from procrustes_lab.lab import pages
 from procrustes_lab.lab.runner import METADATA
-from procrustes_lab.lab.tables import table
 
 FORMULAS = r"""# Derive a bound
 

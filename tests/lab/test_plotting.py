@@ -12,14 +12,14 @@ mpl.use("agg")
 
 from matplotlib import pyplot as plt
 
+from procrustes_lab.core.tables import table
 from procrustes_lab.lab import plotting
-from procrustes_lab.lab.tables import table
 
 DRAW = """
 import matplotlib; matplotlib.use("agg")
 from matplotlib import pyplot as plt
 from procrustes_lab.lab import plotting
-from procrustes_lab.lab.tables import table
+from procrustes_lab.core.tables import table
 plotting.use_style()
 fig, ax = plt.subplots()
 plotting.lens_axes(ax)

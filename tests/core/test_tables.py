@@ -5,7 +5,7 @@ import re
 import mistune
 import pytest
 
-from procrustes_lab.lab.tables import table
+from procrustes_lab.core.tables import table
 
 COLUMNS = ("map", "nDCG@10", "pairs", "kept")
 ROWS = [
