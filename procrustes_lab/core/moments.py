@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import archive
 from .archive import StrPath
-from .sums import Cross, Matrix, Real, Scales, scales, second_moments, two_sum
+from .sums import Cross, Matrix, Real, Scales, blocks, scales, two_sum
 from .validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite, require
 
 Batch = tuple[ArrayLike, ArrayLike]
@@ -278,13 +278,40 @@ def moments_of(X: Embeddings, Y: Embeddings, dtype: Real = np.float64) -> Moment
 
     ValueError if a side holds NaN or infinity.
     """
-
-    def summed(units: Scales) -> Moments:
-        return Moments(len(X), *second_moments(X, Y, dtype, units), *units)
-
-    moments = summed((1.0, 1.0))
+    moments = _summed(X, Y, dtype, (1.0, 1.0))
     units = scales(X, Y, moments.cross(), dtype, (SOURCE, TARGET))
-    return moments if units == (1.0, 1.0) else summed(units)
+    return moments if units == (1.0, 1.0) else _summed(X, Y, dtype, units)
+
+
+def _summed(X: Embeddings, Y: Embeddings, dtype: Real, units: Scales) -> Moments:
+    """Moments of rows divided by the given scales."""
+    n, d_x, d_y = len(X), X.shape[1], Y.shape[1]
+    xx, xy, yy = np.zeros((d_x, d_x)), np.zeros((d_x, d_y)), np.zeros((d_y, d_y))
+    sum_x, sum_y = np.zeros(d_x), np.zeros(d_y)
+    shift_x, shift_y = map(_dominant_mean, next(blocks(X[:4096], Y[:4096], dtype, units)))
+    whole = not (shift_x.any() or shift_y.any())
+    for x, y in blocks(X, Y, dtype, units, whole):
+        x = x - shift_x if shift_x.any() else x
+        y = y - shift_y if shift_y.any() else y
+        sum_x += x.sum(axis=0, dtype=np.float64)
+        sum_y += y.sum(axis=0, dtype=np.float64)
+        xx += x.T @ x
+        xy += x.T @ y
+        yy += y.T @ y
+    mean_x, mean_y = sum_x / n, sum_y / n
+    xx -= n * np.outer(mean_x, mean_x)
+    xy -= n * np.outer(mean_x, mean_y)
+    yy -= n * np.outer(mean_y, mean_y)
+    whole_x, rest_x = two_sum(shift_x.astype(np.float64), mean_x)
+    whole_y, rest_y = two_sum(shift_y.astype(np.float64), mean_y)
+    return Moments(n, whole_x, whole_y, rest_x, rest_y, xx, xy, yy, *units)
+
+
+def _dominant_mean(block: Embeddings) -> Embeddings:
+    """Return the mean of the columns that are nearly constant, zeros for the others: the shift."""
+    mean: Embeddings = block.mean(axis=0)
+    dominates = len(block) * mean**2 > 0.99 * np.einsum("ij,ij->j", block, block)
+    return np.where(dominates, mean, mean.dtype.type(0))
 
 
 def _moments_of_block(x: Embeddings, y: Embeddings, start: NDArray[np.int64]) -> Moments:

@@ -15,7 +15,6 @@ from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
 Matrix = NDArray[np.float64]
 Real = type[np.floating[Any]]
 Scales = tuple[float, float]
-Names = tuple[str, str]
 
 BLOCK_BYTES = 2**25  # of a block of rows of one side, as float64
 
@@ -40,7 +39,10 @@ class Cross(NamedTuple):
 # Overflow while summing is no error: `scales` sees it in the sums and mends it.
 @np.errstate(all="ignore")
 def cross_of(
-    X: Embeddings, Y: Embeddings, dtype: Real = np.float64, names: Names = (SOURCE, TARGET)
+    X: Embeddings,
+    Y: Embeddings,
+    dtype: Real = np.float64,
+    names: tuple[str, str] = (SOURCE, TARGET),
 ) -> Cross:
     """Cross product and energies of checked arrays; ValueError, by `names`, for NaN or infinity."""
     cross = sum_cross(X, Y, dtype, (1.0, 1.0))
@@ -51,37 +53,11 @@ def cross_of(
 def sum_cross(X: Embeddings, Y: Embeddings, dtype: Real, units: Scales) -> Cross:
     """Cross product and energies of rows divided by the given scales."""
     xy, source, target = np.zeros((X.shape[1], Y.shape[1])), 0.0, 0.0
-    for x, y in _blocks(X, Y, dtype, units):
+    for x, y in blocks(X, Y, dtype, units):
         xy += x.T @ y
         source += float(np.vecdot(x, x).sum(dtype=np.float64))
         target += float(np.vecdot(y, y).sum(dtype=np.float64))
     return Cross(len(X), xy, source, target, *units)
-
-
-def second_moments(
-    X: Embeddings, Y: Embeddings, dtype: Real, units: Scales
-) -> tuple[Matrix, Matrix, Matrix, Matrix, Matrix, Matrix, Matrix]:
-    """Means of both sides, what float64 leaves out of them, and the three scatters."""
-    n, d_x, d_y = len(X), X.shape[1], Y.shape[1]
-    xx, xy, yy = np.zeros((d_x, d_x)), np.zeros((d_x, d_y)), np.zeros((d_y, d_y))
-    sum_x, sum_y = np.zeros(d_x), np.zeros(d_y)
-    shift_x, shift_y = map(_dominant_mean, next(_blocks(X[:4096], Y[:4096], dtype, units)))
-    whole = not (shift_x.any() or shift_y.any())
-    for x, y in _blocks(X, Y, dtype, units, whole):
-        x = x - shift_x if shift_x.any() else x
-        y = y - shift_y if shift_y.any() else y
-        sum_x += x.sum(axis=0, dtype=np.float64)
-        sum_y += y.sum(axis=0, dtype=np.float64)
-        xx += x.T @ x
-        xy += x.T @ y
-        yy += y.T @ y
-    mean_x, mean_y = sum_x / n, sum_y / n
-    xx -= n * np.outer(mean_x, mean_x)
-    xy -= n * np.outer(mean_x, mean_y)
-    yy -= n * np.outer(mean_y, mean_y)
-    whole_x, rest_x = two_sum(shift_x.astype(np.float64), mean_x)
-    whole_y, rest_y = two_sum(shift_y.astype(np.float64), mean_y)
-    return whole_x, whole_y, rest_x, rest_y, xx, xy, yy
 
 
 def product_type(X: Embeddings, Y: Embeddings) -> Real:
@@ -93,7 +69,7 @@ def product_type(X: Embeddings, Y: Embeddings) -> Real:
     return np.float32 if narrow and len(X) >= 20_000 else np.float64
 
 
-def _blocks(
+def blocks(
     X: Embeddings, Y: Embeddings, dtype: Real, units: Scales, whole: bool = True
 ) -> Iterator[tuple[Embeddings, Embeddings]]:
     """Yield blocks of rows as `dtype`, over the units; those in memory, as they are, if `whole`."""
@@ -147,14 +123,9 @@ def two_sum(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
     return total, (a - (total - part)) + (b - part)
 
 
-def _dominant_mean(block: Embeddings) -> Embeddings:
-    """Return the mean of the columns that are nearly constant, zeros for the others: the shift."""
-    mean: Embeddings = block.mean(axis=0)
-    dominates = len(block) * mean**2 > 0.99 * np.einsum("ij,ij->j", block, block)
-    return np.where(dominates, mean, mean.dtype.type(0))
-
-
-def scales(X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: Names) -> Scales:
+def scales(
+    X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: tuple[str, str]
+) -> Scales:
     """Return the powers of two that bring the squares of each side into range; 1 if they are."""
     low, high = (1e-16, 1e32) if dtype is np.float32 else (1e-200, 1e200)
 
