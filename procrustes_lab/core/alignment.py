@@ -16,7 +16,7 @@ from .moments import Moments, moments_of, pairs_or_moments
 from .polar import shrunk, spectrum
 from .sums import BLOCK_BYTES, Cross, Matrix, cross_of, product_type
 from .tables import table
-from .validate import as_embeddings, as_numbers, in_range, reject_nonfinite, require
+from .validate import as_embeddings, as_numbers, in_range, reject_nonfinite, require, require_shape
 
 FORMAT = 2  # of the file that `Alignment.save` writes
 
@@ -237,14 +237,11 @@ def checked_prior(
     require(in_range(share, 0.0, sys.float_info.max), f"toward has the share {share!r}; {rule}")
     name = "toward's map"
     W = as_embeddings(given.map if isinstance(given, Alignment) else given, name).astype(np.float64)
-    require(W.shape == shape, f"{name} has shape {W.shape}; expected (d_x, d_y), here {shape}")
+    require_shape(W, shape, name, "(d_x, d_y)")
     reject_nonfinite(W, name)
     gram = W @ W.T if shape[0] <= shape[1] else W.T @ W
-    require(
-        np.abs(gram - np.eye(len(gram))).max() <= 1e-4,
-        f"{name} is no isometry; expected orthonormal rows, or columns where it goes down: "
-        "procrustes_lab.core.polar.polar(W0)[0] is the nearest map that has them",
-    )
+    rule = "expected orthonormal rows, or columns where it goes down: core.polar.polar mends it"
+    require(np.abs(gram - np.eye(len(gram))).max() <= 1e-4, f"{name} is no isometry; {rule}")
     return W, float(share)
 
 

@@ -9,6 +9,7 @@ from dask.delayed import delayed
 
 from .validate import SOURCE, TARGET, as_embeddings, as_pairs, require
 
+IN_MEMORY = "expected a dask array: Moments.from_arrays takes arrays in memory"
 FAN_IN = 8  # how many terms one task adds, and holds in memory for it
 
 
@@ -24,15 +25,9 @@ def sum_over_blocks(term: Callable[..., Any], X: da.Array, Y: da.Array) -> Any:
     """
     for array, name in ((X, SOURCE), (Y, TARGET)):
         if not isinstance(array, da.Array):
-            raise TypeError(
-                f"{name} is a {type(array).__name__}; expected a dask array: "
-                "Moments.from_arrays takes arrays in memory"
-            )
-        require(
-            not np.isnan(array.shape).any(),
-            f"{name} has blocks of unknown size; expected known ones: "
-            "call its compute_chunk_sizes() first",
-        )
+            raise TypeError(f"{name} is a {type(array).__name__}; {IN_MEMORY}")
+        message = f"{name} has blocks of unknown size: call its compute_chunk_sizes() first"
+        require(not np.isnan(array.shape).any(), message)
         as_embeddings(array._meta, name, allow_empty=True)  # its type and number of dimensions
     # Shapes are judged by the same rules as in memory; one zero, repeated, stands for all rows.
     as_pairs(np.broadcast_to(0.0, X.shape), np.broadcast_to(0.0, Y.shape))

@@ -15,7 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from . import archive
 from .archive import StrPath
 from .sums import Cross, Matrix, Real, Scales, blocks, scales, two_sum
-from .validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite, require
+from .validate import (
+    SOURCE,
+    TARGET,
+    Embeddings,
+    as_embeddings,
+    as_pairs,
+    reject_nonfinite,
+    require,
+    require_shape,
+)
 
 Batch = tuple[ArrayLike, ArrayLike]
 
@@ -143,11 +152,8 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         if not isinstance(other, Moments):
             return NotImplemented
-        require(
-            self.cross_scatter.shape == other.cross_scatter.shape,
-            f"moments of dimensions {other.cross_scatter.shape} cannot be added to moments of "
-            f"dimensions {self.cross_scatter.shape}: every batch must have the same columns",
-        )
+        shape, rule = self.cross_scatter.shape, "every batch must have the same columns"
+        require_shape(other.cross_scatter, shape, "the cross scatter to add", rule)
         source = max(self.source_scale, other.source_scale)
         scales = source, max(self.target_scale, other.target_scale)
         a, b = self._in_units(scales), other._in_units(scales)
@@ -252,11 +258,8 @@ def _resume(path: StrPath, batches: Iterator[Batch]) -> tuple[Moments, int]:
         done = int(fields.pop("batches"))
         total = _from_fields(fields)
     rows = sum(len(_batch(batch)[0]) for batch in islice(batches, done))
-    require(
-        rows == total.n,
-        f"{path} holds {total.n:,} rows of {done:,} batches, of which these have {rows:,}: "
-        "it is the checkpoint of other batches; remove it to begin again",
-    )
+    found = f"{path} holds {total.n:,} rows of {done:,} batches, of which these have {rows:,}"
+    require(rows == total.n, f"{found}: it is of other batches; remove it to begin again")
     return total, done
 
 

@@ -74,11 +74,8 @@ def orthogonal_procrustes(
     (True, 9.0)
     """
     a, b = as_pairs(A, B, "A", "B", allow_empty=True)
-    require(
-        a.shape == b.shape,
-        f"A has shape {a.shape}, B has shape {b.shape}; expected the same shape: "
-        "align(A, B) takes unequal dimensions",
-    )
+    found = f"A has shape {a.shape}, B has shape {b.shape}"
+    require(a.shape == b.shape, f"{found}; expected the same: align(A, B) takes unequal dimensions")
     if a.size == 0:
         return np.eye(a.shape[1]), 0.0
     cross = cross_of(a, b, names=("A", "B"))

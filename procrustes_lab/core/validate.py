@@ -44,9 +44,7 @@ def as_numbers(array: ArrayLike, name: str) -> Embeddings:
         kind = "None" if given is None else f"a {type(given).__name__}"
         raise TypeError(f"{name} is {kind}; expected an array of shape (n, d)")
     if hasattr(given, "toarray"):
-        raise TypeError(
-            f"{name} is a sparse {type(given).__name__}; expected a dense array: call .toarray()"
-        )
+        raise TypeError(f"{name} is a sparse {type(given).__name__}: call its .toarray()")
     if isinstance(given, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; expected plain numbers: drop the masked rows")
     if hasattr(given, "detach"):  # a tensor of torch, which may ask for gradients or be on a GPU
@@ -74,10 +72,8 @@ def _stacked(column: NDArray[np.object_], name: str) -> NDArray[Any]:
         return column
     missing = [row for row, vector in enumerate(column) if not hasattr(vector, "__len__")]
     if missing:
-        raise TypeError(
-            f"{name} has {column[missing[0]]!r} for a vector in row {missing[0]}, and "
-            f"{len(missing):,} such rows; expected (n, d): drop them from both sides"
-        )
+        found = f"{name} has {column[missing[0]]!r} for a vector in row {missing[0]}"
+        raise TypeError(f"{found}, and {len(missing):,} such rows: drop them from both sides")
     return np.stack([np.asarray(vector) for vector in column])
 
 
@@ -97,11 +93,8 @@ def as_pairs(
         hint = "; did one side gain or lose objects?"
     elif x.shape[1] == len(y) or y.shape[1] == len(x):
         hint = "; is one of them transposed?"
-    require(
-        len(x) == len(y),
-        f"{target} has {len(y)} rows, {source} has {len(x)}: "
-        f"row i of each must be the same object{hint}",
-    )
+    found = f"{target} has {len(y)} rows, {source} has {len(x)}"
+    require(len(x) == len(y), f"{found}: row i of each must be the same object{hint}")
     reject_other_index(X, Y, source, target)
     return x, y
 
@@ -110,6 +103,11 @@ def require(holds: bool | np.bool_, message: str) -> None:
     """Raise ValueError with this message unless the condition holds."""
     if not holds:
         raise ValueError(message)
+
+
+def require_shape(array: NDArray[Any], shape: tuple[int, ...], name: str, rule: str) -> None:
+    """Raise ValueError by a rule, in words, unless the array of this name has the shape."""
+    require(array.shape == shape, f"{name} has shape {array.shape}; expected {shape}: {rule}")
 
 
 def in_range(value: object, low: float, high: float) -> bool:
@@ -122,12 +120,9 @@ def reject_other_index(X: object, Y: object, source: str = SOURCE, target: str =
     labels: Any
     others: Any
     labels, others = (getattr(side, "index", None) for side in (X, Y))
-    labelled = hasattr(labels, "equals") and hasattr(others, "equals")
-    require(
-        not labelled or labels.equals(others),
-        f"{target} and {source} have different indices; expected the same labels in the same "
-        "order: Y.loc[X.index] joins by label, .to_numpy() on both pairs by position",
-    )
+    if hasattr(labels, "equals") and hasattr(others, "equals") and not labels.equals(others):
+        remedy = "Y.loc[X.index] joins by label, .to_numpy() on both pairs by position"
+        raise ValueError(f"{target} and {source} have different indices; expected equal: {remedy}")
 
 
 def reject_nonfinite(array: Embeddings, name: str, first_row: int = 0) -> None:
@@ -136,10 +131,9 @@ def reject_nonfinite(array: Embeddings, name: str, first_row: int = 0) -> None:
         block = array[start : start + 8192]
         for row, column in np.argwhere(~np.isfinite(block))[:1]:
             found = "NaN" if np.isnan(block[row, column]) else "an infinity"
-            raise ValueError(
-                f"{name} has {found} in row {first_row + start + row}, column {column}; "
-                "expected finite numbers: drop that row from both sides"
-            )
+            place = f"row {first_row + start + row}, column {column}"
+            rule = "expected finite numbers: drop that row from both sides"
+            raise ValueError(f"{name} has {found} in {place}; {rule}")
 
 
 def suspect(rows: ArrayLike) -> str:

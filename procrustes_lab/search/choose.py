@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.tables import table
-from procrustes_lab.core.validate import Embeddings, as_pairs, reject_nonfinite, require
+from procrustes_lab.core.validate import (
+    Embeddings,
+    as_pairs,
+    reject_nonfinite,
+    require,
+    require_shape,
+)
 
 from .maps import DEFAULT, MAPS, Fitted, Mapper, Spectra, indexed
 from .retrieval import Indices, Rows, finite, ndcg, search
@@ -220,18 +226,12 @@ def _by_labels(
     try:
         old, new = queries
     except (TypeError, ValueError):
-        raise TypeError(
-            "queries is no pair; expected (old, new), the same by either model"
-        ) from None
+        raise TypeError("queries is no pair; expected (old, new), by either model") from None
     sides = []
     for name, side, index in (("old queries", old, y), ("new queries", new, x)):
-        vectors, expected = finite(side, name), (len(judgements), index.shape[1])
-        require(
-            vectors.shape == expected,
-            f"{name} have shape {vectors.shape}; expected {expected}: "
-            "one row for each query of the judgements",
-        )
-        sides.append(vectors)
+        sides.append(finite(side, name))
+        shape, rule = (len(judgements), index.shape[1]), "a row for each query of the judgements"
+        require_shape(sides[-1], shape, f"the array of {name}", rule)
     for query, grades in enumerate(judgements):
         if wrong := [row for row in grades if not 0 <= row < len(y)]:
             message = f"judgements of query {query} name document {wrong[0]}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import as_embeddings, require
+from procrustes_lab.core.validate import as_embeddings, require, require_shape
 
 from .maps import unit_rows
 from .retrieval import Indices
@@ -43,11 +43,8 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
     needed, place = np.unique(rows, return_inverse=True)
     made = documents(needed) if callable(documents) else np.asarray(documents)[needed]
     vectors, expected = as_embeddings(made, "documents"), (len(needed), asked.shape[1])
-    require(
-        vectors.shape == expected,
-        f"documents have shape {vectors.shape}; expected {expected}: "
-        "a vector for each row that was found, as wide as the queries",
-    )
+    rule = "a vector for each row that was found, as wide as the queries"
+    require_shape(vectors, expected, "the array of documents", rule)
     pairs = zip(place, asked.astype(float), strict=True)
     scores = np.stack([vectors[line].astype(float) @ q for line, q in pairs])
     message = "queries or documents hold NaN or infinity; expected finite numbers"

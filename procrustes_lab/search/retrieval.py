@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import Embeddings, as_embeddings, reject_nonfinite, require
+from procrustes_lab.core.validate import (
+    Embeddings,
+    as_embeddings,
+    reject_nonfinite,
+    require,
+    require_shape,
+)
 
 Indices = NDArray[np.int64]
 F = TypeVar("F", np.float32, np.float64)
@@ -122,11 +128,8 @@ def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
     matrices of finite numbers of one shape.
     """
     Q, Z = finite(queries, "queries"), finite(moved, "moved")
-    require(
-        Z.shape == Q.shape,
-        f"moved has shape {Z.shape}, queries have shape {Q.shape}; "
-        "expected the same: row i of each is one query, in the space of the documents",
-    )
+    rule = "row i of moved and queries is one query, in the space of the documents"
+    require_shape(Z, Q.shape, "moved", rule)
     energies = np.vecdot(Z, Z)
     factors = np.maximum(np.vecdot(Z, Q), 0.0) / np.where(energies > 0, energies, 1.0)
     return np.asarray(np.linalg.norm(Q - factors[:, np.newaxis] * Z, axis=1))
@@ -226,11 +229,8 @@ def largest(scores: Embeddings, k: int) -> Indices:
 
 def _as_sides(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> tuple[Matrix, Matrix]:
     Q, D = finite(queries, "queries"), finite(documents, "documents")
-    require(
-        Q.shape[1] == D.shape[1],
-        f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}; "
-        "expected the same space: align the queries first",
-    )
+    found = f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}"
+    require(Q.shape[1] == D.shape[1], f"{found}; expected one space: align the queries first")
     require(1 <= k <= len(D), f"k is {k}; expected 1 to {len(D)}, the number of documents")
     return Q, D
 

@@ -620,7 +620,7 @@ def test_where_divide_and_conquer_gives_up_qr_iteration_goes_on(monkeypatch):
         (0.1, "toward is no pair"),
         (
             (np.eye(3), 0.1),
-            r"toward's map has shape \(3, 3\); expected \(d_x, d_y\), here \(4, 4\)",
+            r"toward's map has shape \(3, 3\); expected \(4, 4\): \(d_x, d_y\)",
         ),
         ((2 * np.eye(4), 0.1), "toward's map is no isometry.*polar"),
         ((np.full((4, 4), np.nan), 0.1), "toward's map has NaN"),
