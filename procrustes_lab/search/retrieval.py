@@ -20,30 +20,25 @@ Indices = NDArray[np.int64]
 F = TypeVar("F", np.float32, np.float64)
 Rows = Indices | slice
 
-BLOCK = 2**22  # scores to hold at once: 32 MB of them
+BLOCK = 2**22  # scores to hold at once, at least one query's: 32 MB of them
 
 
-def search(
-    queries: ArrayLike, documents: ArrayLike, k: int, *, block: int = BLOCK
-) -> tuple[Indices, Matrix]:
+def search(queries: ArrayLike, documents: ArrayLike, k: int) -> tuple[Indices, Matrix]:
     """Find the k documents that have the largest dot products with each query.
 
     Returned are rows of documents and their scores, shapes (q, k), the best first, and of equal
-    scores the lower row. `block` is how many scores to hold at once, at least one query's. Queries,
-    shape (q, d), and documents, shape (n, d), are finite real numbers, and k is from 1 to n, or
-    TypeError or ValueError is raised.
+    scores the lower row. Queries, shape (q, d), and documents, shape (n, d), are finite real
+    numbers, and k is from 1 to n, or TypeError or ValueError is raised.
     """
     Q, D = _as_sides(queries, documents, k)
     indices, scores = np.empty((len(Q), k), dtype=np.int64), np.empty((len(Q), k))
-    for rows, found in score_blocks(Q, D, block):
+    for rows, found in score_blocks(Q, D):
         indices[rows] = largest(found, k)
         scores[rows] = np.take_along_axis(found, indices[rows], axis=1)
     return indices, scores
 
 
-def ranks(
-    queries: ArrayLike, documents: ArrayLike, relevant: ArrayLike, *, block: int = BLOCK
-) -> Indices:
+def ranks(queries: ArrayLike, documents: ArrayLike, relevant: ArrayLike) -> Indices:
     """Return the rank of each query's one relevant document among all, shape (q,).
 
     That is how many documents score at least as high, itself included: ties count against the
@@ -61,13 +56,13 @@ def ranks(
     expected = f"expected rows of documents, 0 to {len(D) - 1}"
     require(least >= 0 and most < len(D), f"relevant runs from {least} to {most}; {expected}")
     result = np.empty(len(Q), dtype=np.int64)
-    for rows, found in score_blocks(Q, D, block):
+    for rows, found in score_blocks(Q, D):
         own = np.take_along_axis(found, answers[rows, np.newaxis], axis=1)
         result[rows] = np.count_nonzero(found >= own, axis=1)
     return result
 
 
-def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int = BLOCK) -> Matrix:
+def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> Matrix:
     """Return how far each query can move, in any direction, and keep its top k as a set.
 
     A query at z keeps the set as long as ⟨z, y_a − y_b⟩ > 0 for every a inside and every b
@@ -93,7 +88,7 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
     margin = np.full(len(Q), np.inf)
     if k == len(D):
         return margin
-    for rows, scores in score_blocks(Q, D, block):
+    for rows, scores in score_blocks(Q, D):
         tops = largest(scores, k)
         inside = np.take_along_axis(scores, tops, axis=1)
         outside = scores + rounding * np.sqrt(longest) * lengths[rows, np.newaxis]
@@ -109,7 +104,7 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int 
 
 
 def certified_top(
-    moved: ArrayLike, queries: ArrayLike, documents: ArrayLike, k: int = 1, *, block: int = BLOCK
+    moved: ArrayLike, queries: ArrayLike, documents: ArrayLike, k: int = 1
 ) -> NDArray[np.bool_]:
     """Tell which queries provably keep their top k documents, as a set, when they are moved.
 
@@ -117,7 +112,7 @@ def certified_top(
     nothing. `moved` holds another model's queries, aligned, in the shape and order of the native
     ones; the rest is as in `search`. The mean of the result, shape (q,), is the certified share.
     """
-    return margins(queries, documents, k, block=block) > distances_from_rays(queries, moved)
+    return margins(queries, documents, k) > distances_from_rays(queries, moved)
 
 
 def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
@@ -205,9 +200,9 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def score_blocks(Q: NDArray[F], D: NDArray[F], block: int) -> Iterator[tuple[slice, NDArray[F]]]:
+def score_blocks(Q: NDArray[F], D: NDArray[F]) -> Iterator[tuple[slice, NDArray[F]]]:
     """Yield consecutive rows of Q with their scores, shape (rows, n)."""
-    step = max(1, block // len(D))
+    step = max(1, BLOCK // len(D))
     for start in range(0, len(Q), step):
         rows = slice(start, start + step)
         yield rows, Q[rows] @ D.T

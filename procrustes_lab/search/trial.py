@@ -11,7 +11,7 @@ from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings
 
 from .maps import Fitted, indexed, unit_rows
-from .retrieval import BLOCK, Indices, Rows, largest, score_blocks, search
+from .retrieval import Indices, Rows, largest, score_blocks, search
 
 NEIGHBOURS = 10  # that are looked for
 
@@ -73,7 +73,7 @@ class Trial:
 
     def _search(self, sources: Matrix, index: Single) -> Found:
         own, found = [], []
-        for rows, scores in score_blocks(unit_rows(sources).astype(np.float32), index, BLOCK):
+        for rows, scores in score_blocks(unit_rows(sources).astype(np.float32), index):
             score = np.take_along_axis(scores, self.asked[rows, np.newaxis], axis=1)
             own.append(1 / np.count_nonzero(scores >= score, axis=1))
             found.append(largest(scores, self.k + 1))

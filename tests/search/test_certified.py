@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import ksone
 
+from procrustes_lab.search import retrieval
 from procrustes_lab.search.retrieval import (
     band,
     certified_top,
@@ -86,12 +87,13 @@ def test_no_shorter_move_changes_the_set_and_a_longer_one_does(seed, k, d):
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_margins_copy_no_documents(k):
+def test_margins_copy_no_documents(k, monkeypatch):
     """Not even of queries that lie on their documents, for which no other is too far to matter."""
     documents = unit_rows(np.random.default_rng(0), (4000, 200))
+    monkeypatch.setattr(retrieval, "BLOCK", 1)
     tracemalloc.start()
     try:
-        margins(documents[:20], documents, k, block=1)
+        margins(documents[:20], documents, k)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -99,11 +101,12 @@ def test_margins_copy_no_documents(k):
 
 
 @pytest.mark.parametrize("k", [1, 2])
-def test_blocks_change_nothing(k):
+def test_blocks_change_nothing(k, monkeypatch):
     queries, documents = some_sides()
     whole = margins(queries, documents, k)
     for block in (1, 41, 100):
-        np.testing.assert_allclose(margins(queries, documents, k, block=block), whole, rtol=1e-12)
+        monkeypatch.setattr(retrieval, "BLOCK", block)
+        np.testing.assert_allclose(margins(queries, documents, k), whole, rtol=1e-12)
 
 
 def test_margins_turn_and_stretch_with_the_space():

@@ -1,5 +1,6 @@
 import itertools
 import math
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
+from procrustes_lab.search import retrieval
 from procrustes_lab.search.retrieval import (
     bootstrap_interval,
     ndcg_at,
@@ -30,8 +32,8 @@ def integer_sides(draw):
 def test_search_sorts_by_score_then_by_row(sides, data):
     queries, documents = sides
     k = data.draw(st.integers(1, len(documents)))
-    block = data.draw(st.integers(1, 40))
-    indices, scores = search(queries, documents, k, block=block)
+    with patch.object(retrieval, "BLOCK", data.draw(st.integers(1, 40))):
+        indices, scores = search(queries, documents, k)
     for i, query in enumerate(queries.tolist()):
         dots = [sum(a * b for a, b in zip(query, row, strict=True)) for row in documents.tolist()]
         expected = sorted(range(len(dots)), key=lambda j: (-dots[j], j))[:k]
@@ -45,16 +47,18 @@ def test_rank_counts_the_documents_that_score_no_worse(sides, data):
     queries, documents = sides
     answer = st.integers(0, len(documents) - 1)
     relevant = data.draw(st.lists(answer, min_size=len(queries), max_size=len(queries)))
-    found = ranks(queries, documents, relevant, block=data.draw(st.integers(1, 40)))
+    with patch.object(retrieval, "BLOCK", data.draw(st.integers(1, 40))):
+        found = ranks(queries, documents, relevant)
     dots = [[int(q @ d) for d in documents] for q in queries]
     expected = [sum(dot >= row[j] for dot in row) for row, j in zip(dots, relevant, strict=True)]
     assert found.tolist() == expected
 
 
-def test_search_agrees_with_sorting_everything():
+def test_search_agrees_with_sorting_everything(monkeypatch):
+    monkeypatch.setattr(retrieval, "BLOCK", 5_000)
     rng = np.random.default_rng(0)
     queries, documents = rng.standard_normal((40, 16)), rng.standard_normal((900, 16))
-    indices, scores = search(queries, documents, 25, block=5_000)
+    indices, scores = search(queries, documents, 25)
     everything = np.sum(queries[:, None, :] * documents[None, :, :], axis=2)
     assert (indices == np.argsort(-everything, axis=1)[:, :25]).all()
     np.testing.assert_allclose(scores, -np.sort(-everything, axis=1)[:, :25], rtol=0, atol=1e-13)
