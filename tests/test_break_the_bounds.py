@@ -27,6 +27,7 @@ def search():
     del sys.modules[SCRIPT.stem]
 
 
+@pytest.mark.long
 def test_no_bound_breaks_in_seconds(search, tmp_path):
     output = tmp_path / "result.json"
     command = ["--seconds", "8", "--instances", "12000", "--output", str(output)]
