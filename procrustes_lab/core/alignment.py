@@ -61,8 +61,7 @@ class Alignment:
         (k, d_y) or (d_y,). TypeError or ValueError for another shape, or no finite real numbers.
         """
         placed = self.query(Z)
-        if self.target_mean.any():
-            placed += self.target_mean
+        placed += self.target_mean
         return placed
 
     def query(self, Z: ArrayLike) -> Matrix:
@@ -82,9 +81,7 @@ class Alignment:
         stretched = self.map * self.scale
         with np.errstate(all="ignore"):
             for start in range(0, len(rows), step):
-                block = rows[start : start + step].astype(np.float64, copy=False)
-                if self.source_mean.any():
-                    block = block - self.source_mean
+                block = rows[start : start + step] - self.source_mean  # in double precision
                 np.matmul(block, stretched, out=out[start : start + step])
         if not np.isfinite(out.sum()):
             reject_nonfinite(rows, "Z")
