@@ -28,7 +28,7 @@ OTHER_PARAMETERS = {
         "versions": 3,
         "runs": 2,
         "factors": 16,
-        "iterations": 30,
+        "iterations": 20,
     },
     "04_choose_the_map": {"seed": 7, "objects": 1700, "held_out": 400},
     "06_search_text_and_images": {
