@@ -16,7 +16,7 @@ from .moments import Moments, moments_of, pairs_or_moments
 from .polar import shrunk, spectrum
 from .sums import BLOCK_BYTES, Cross, Matrix, cross_of, product_type
 from .tables import table
-from .validate import as_embeddings, as_numbers, in_range, reject_nonfinite, require, require_shape
+from .validate import as_embeddings, as_numbers, finite, in_range, reject_nonfinite, require
 
 FORMAT = 2  # of the file that `Alignment.save` writes
 
@@ -119,8 +119,8 @@ class Alignment:
     def from_fields(cls, fields: Mapping[str, Any]) -> Alignment:
         """Make a map of the entries of its file, others aside; what is wrong with them raises."""
         loaded = cls(**{name: fields[name] for name in cls.__dataclass_fields__})
-        finite = all(np.isfinite(value).all() for value in vars(loaded).values())
-        require(fields["format"] == FORMAT and finite, "unknown format, or not finite")
+        sound = all(np.isfinite(value).all() for value in vars(loaded).values())
+        require(fields["format"] == FORMAT and sound, "unknown format, or not finite")
         sizes = len(loaded.source_mean), len(loaded.target_mean)
         require(loaded.map.shape == sizes, "sizes disagree")
         return loaded
@@ -233,9 +233,8 @@ def checked_prior(
     rule = "expected a number, 0 or more: of the largest singular value of XᵀY"
     require(in_range(share, 0.0, sys.float_info.max), f"toward has the share {share!r}; {rule}")
     name = "toward's map"
-    W = as_embeddings(given.map if isinstance(given, Alignment) else given, name).astype(np.float64)
-    require_shape(W, shape, name, "(d_x, d_y)")
-    reject_nonfinite(W, name)
+    W = finite(given.map if isinstance(given, Alignment) else given, name)
+    require(W.shape == shape, f"{name} has shape {W.shape}; expected {shape}: (d_x, d_y)")
     gram = W @ W.T if shape[0] <= shape[1] else W.T @ W
     rule = "expected orthonormal rows, or columns where it goes down: core.polar.polar mends it"
     require(np.abs(gram - np.eye(len(gram))).max() <= 1e-4, f"{name} is no isometry; {rule}")

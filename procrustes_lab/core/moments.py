@@ -15,16 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import archive
 from .archive import StrPath
 from .sums import Cross, Matrix, Real, Scales, blocks, scales, two_sum
-from .validate import (
-    SOURCE,
-    TARGET,
-    Embeddings,
-    as_embeddings,
-    as_pairs,
-    reject_nonfinite,
-    require,
-    require_shape,
-)
+from .validate import SOURCE, TARGET, Embeddings, as_embeddings, as_pairs, reject_nonfinite, require
 
 Batch = tuple[ArrayLike, ArrayLike]
 
@@ -152,8 +143,11 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         if not isinstance(other, Moments):
             return NotImplemented
-        shape, rule = self.cross_scatter.shape, "every batch must have the same columns"
-        require_shape(other.cross_scatter, shape, "the cross scatter to add", rule)
+        dims, others = self.cross_scatter.shape, other.cross_scatter.shape
+        message = (
+            f"moments of dimensions {others} cannot be added to {dims}: expected the same columns"
+        )
+        require(dims == others, message)
         source = max(self.source_scale, other.source_scale)
         scales = source, max(self.target_scale, other.target_scale)
         a, b = self._in_units(scales), other._in_units(scales)

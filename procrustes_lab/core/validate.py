@@ -31,6 +31,13 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
     return values
 
 
+def finite(array: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return `array` as `as_embeddings` does, in double precision; ValueError if not finite."""
+    vectors = as_embeddings(array, name)
+    reject_nonfinite(vectors, name)
+    return vectors.astype(np.float64, copy=False)
+
+
 def as_numbers(array: ArrayLike, name: str) -> Embeddings:
     """Return `array` as an array of floats of any shape, without copying floats.
 
@@ -103,11 +110,6 @@ def require(holds: bool | np.bool_, message: str) -> None:
     """Raise ValueError with this message unless the condition holds."""
     if not holds:
         raise ValueError(message)
-
-
-def require_shape(array: NDArray[Any], shape: tuple[int, ...], name: str, rule: str) -> None:
-    """Raise ValueError by a rule, in words, unless the array of this name has the shape."""
-    require(array.shape == shape, f"{name} has shape {array.shape}; expected {shape}: {rule}")
 
 
 def in_range(value: object, low: float, high: float) -> bool:

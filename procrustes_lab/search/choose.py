@@ -11,16 +11,10 @@ from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.tables import table
-from procrustes_lab.core.validate import (
-    Embeddings,
-    as_pairs,
-    reject_nonfinite,
-    require,
-    require_shape,
-)
+from procrustes_lab.core.validate import Embeddings, as_pairs, finite, reject_nonfinite, require
 
 from .maps import DEFAULT, MAPS, Fitted, Mapper, Spectra, indexed
-from .retrieval import Indices, Rows, finite, ndcg, search
+from .retrieval import Indices, Rows, ndcg, search
 from .trial import NEIGHBOURS, UNKNOWN, Found, Share, Trial, share_of, shared, with_interval
 
 TRIAL = 10_000  # pairs that take part at the most, drawn at random
@@ -229,9 +223,10 @@ def _by_labels(
         raise TypeError("queries is no pair; expected (old, new), by either model") from None
     sides = []
     for name, side, index in (("old queries", old, y), ("new queries", new, x)):
-        sides.append(finite(side, name))
-        shape, rule = (len(judgements), index.shape[1]), "a row for each query of the judgements"
-        require_shape(sides[-1], shape, f"the array of {name}", rule)
+        vectors, expected = finite(side, name), (len(judgements), index.shape[1])
+        message = f"{name} have shape {vectors.shape}; expected {expected}: a row a judged query"
+        require(vectors.shape == expected, message)
+        sides.append(vectors)
     for query, grades in enumerate(judgements):
         if wrong := [row for row in grades if not 0 <= row < len(y)]:
             message = f"judgements of query {query} name document {wrong[0]}"

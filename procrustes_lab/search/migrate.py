@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import as_embeddings, require, require_shape
+from procrustes_lab.core.validate import finite, require
 
 from .maps import unit_rows
 from .retrieval import Indices
@@ -34,21 +34,17 @@ def rescore(found: ArrayLike, queries: ArrayLike, documents: Vectors) -> Rescore
     documents, shape (n, d), or what makes vectors of distinct rows, sorted, such as a cache in
     front of an encoder. All are finite numbers, or TypeError or ValueError is raised.
     """
-    rows, asked = np.asarray(found), as_embeddings(queries, "queries")
-    require(
-        rows.ndim == 2 and rows.dtype.kind in "iu" and len(rows) == len(asked),
-        f"found holds {rows.dtype} values, shape {rows.shape}; expected rows of documents, "
-        f"shape ({len(asked)}, K): one line for each query",
-    )
+    rows, asked = np.asarray(found), finite(queries, "queries")
+    holds = f"found holds {rows.dtype} values, shape {rows.shape}"
+    expected = f"expected rows of documents, shape ({len(asked)}, K): one line for each query"
+    agree = rows.ndim == 2 and rows.dtype.kind in "iu" and len(rows) == len(asked)
+    require(agree, f"{holds}; {expected}")
     needed, place = np.unique(rows, return_inverse=True)
     made = documents(needed) if callable(documents) else np.asarray(documents)[needed]
-    vectors, expected = as_embeddings(made, "documents"), (len(needed), asked.shape[1])
-    rule = "a vector for each row that was found, as wide as the queries"
-    require_shape(vectors, expected, "the array of documents", rule)
-    pairs = zip(place, asked.astype(float), strict=True)
-    scores = np.stack([vectors[line].astype(float) @ q for line, q in pairs])
-    message = "queries or documents hold NaN or infinity; expected finite numbers"
-    require(np.isfinite(scores).all(), message)
+    vectors, shape = finite(made, "documents"), (len(needed), asked.shape[1])
+    message = f"documents have shape {vectors.shape}; expected {shape}, as wide as the queries"
+    require(vectors.shape == shape, message)
+    scores = np.stack([vectors[line] @ q for line, q in zip(place, asked, strict=True)])
     order = np.argsort(-scores, axis=1, kind="stable")
     rows, scores = (np.take_along_axis(values, order, axis=1) for values in (rows, scores))
     return Rescored(rows.astype(np.int64), scores, len(needed))
@@ -63,11 +59,9 @@ def half_migrated(carried: ArrayLike, embedded: ArrayLike, done: ArrayLike) -> M
     raised; search with the new model's queries as they are.
     """
     old, new, mask = np.asarray(carried, float), np.asarray(embedded, float), np.asarray(done)
-    require(
-        old.shape == new.shape and mask.shape == old.shape[:1] and mask.dtype == bool,
-        f"carried has shape {old.shape}, embedded {new.shape}, done {mask.shape} of "
-        f"{mask.dtype}; expected (n, d) twice and n truth values",
-    )
+    shapes = f"carried has shape {old.shape}, embedded {new.shape}, done {mask.shape}, {mask.dtype}"
+    agree = old.shape == new.shape and mask.shape == old.shape[:1] and mask.dtype == bool
+    require(agree, f"{shapes}; expected (n, d) twice and n truth values")
     return unit_rows(np.where(mask[:, np.newaxis], new, old))
 
 
@@ -96,11 +90,9 @@ class Recalibration:
         from sklearn.isotonic import IsotonicRegression
 
         a, b = np.ravel(np.asarray(aligned, float)), np.ravel(np.asarray(native, float))
-        require(
-            a.shape == b.shape and len(a) > 0 and np.isfinite(a.sum() + b.sum()),
-            f"aligned has {a.size} scores, native has {b.size}; "
-            "expected equally many finite numbers, at least one",
-        )
+        sound = a.shape == b.shape and len(a) > 0 and np.isfinite(a.sum() + b.sum())
+        sizes = f"aligned has {a.size} scores, native has {b.size}"
+        require(sound, f"{sizes}; expected equally many finite numbers, at least one")
         fitted = IsotonicRegression(out_of_bounds="clip").fit(a, b)
         return cls(np.stack([fitted.X_thresholds_, fitted.y_thresholds_]))
 

@@ -8,13 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import (
-    Embeddings,
-    as_embeddings,
-    reject_nonfinite,
-    require,
-    require_shape,
-)
+from procrustes_lab.core.validate import Embeddings, finite, require
 
 Indices = NDArray[np.int64]
 F = TypeVar("F", np.float32, np.float64)
@@ -47,18 +41,16 @@ def ranks(queries: ArrayLike, documents: ArrayLike, relevant: ArrayLike) -> Indi
     """
     Q, D = _as_sides(queries, documents)
     answers = np.asarray(relevant)
-    require(
-        answers.dtype.kind in "iu" and answers.shape == (len(Q),),
-        f"relevant holds {answers.dtype} values, shape {answers.shape}; "
-        f"expected integers, shape ({len(Q)},): one document row for each query",
-    )
+    found = f"relevant holds {answers.dtype} values, shape {answers.shape}"
+    expected = f"expected integers, shape ({len(Q)},): one document row for each query"
+    require(answers.dtype.kind in "iu" and answers.shape == (len(Q),), f"{found}; {expected}")
     least, most = answers.min(), answers.max()
     expected = f"expected rows of documents, 0 to {len(D) - 1}"
     require(least >= 0 and most < len(D), f"relevant runs from {least} to {most}; {expected}")
     result = np.empty(len(Q), dtype=np.int64)
-    for rows, found in score_blocks(Q, D):
-        own = np.take_along_axis(found, answers[rows, np.newaxis], axis=1)
-        result[rows] = np.count_nonzero(found >= own, axis=1)
+    for rows, scores in score_blocks(Q, D):
+        own = np.take_along_axis(scores, answers[rows, np.newaxis], axis=1)
+        result[rows] = np.count_nonzero(scores >= own, axis=1)
     return result
 
 
@@ -123,8 +115,8 @@ def distances_from_rays(queries: ArrayLike, moved: ArrayLike) -> Matrix:
     matrices of finite numbers of one shape.
     """
     Q, Z = finite(queries, "queries"), finite(moved, "moved")
-    rule = "row i of moved and queries is one query, in the space of the documents"
-    require_shape(Z, Q.shape, "moved", rule)
+    found = f"moved has shape {Z.shape}, queries have shape {Q.shape}"
+    require(Z.shape == Q.shape, f"{found}; expected the same: row i of each is one query")
     energies = np.vecdot(Z, Z)
     factors = np.maximum(np.vecdot(Z, Q), 0.0) / np.where(energies > 0, energies, 1.0)
     return np.asarray(np.linalg.norm(Q - factors[:, np.newaxis] * Z, axis=1))
@@ -228,13 +220,6 @@ def _as_sides(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> tuple[Mat
     require(Q.shape[1] == D.shape[1], f"{found}; expected one space: align the queries first")
     require(1 <= k <= len(D), f"k is {k}; expected 1 to {len(D)}, the number of documents")
     return Q, D
-
-
-def finite(array: ArrayLike, name: str) -> Matrix:
-    """Return finite vectors, shape (n, d), in double precision; another raises as `search` does."""
-    vectors = as_embeddings(array, name)
-    reject_nonfinite(vectors, name)
-    return vectors.astype(np.float64, copy=False)
 
 
 def _gains(ranks: ArrayLike, k: int) -> Matrix:

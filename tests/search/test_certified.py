@@ -223,7 +223,7 @@ SIDE = np.eye(3)
 @pytest.mark.parametrize(
     ("moved", "queries", "documents", "k", "message"),
     [
-        (SIDE[:2], SIDE, SIDE, 1, r"moved has shape \(2, 3\); expected \(3, 3\)"),
+        (SIDE[:2], SIDE, SIDE, 1, r"moved has shape \(2, 3\), queries have shape \(3, 3\)"),
         (np.eye(3, 4), SIDE, SIDE, 1, r"moved has shape \(3, 4\)"),
         (SIDE[0], SIDE, SIDE, 1, "moved has 1 dimension"),
         (SIDE * np.nan, SIDE, SIDE, 1, "moved has NaN in row 0, column 0"),
