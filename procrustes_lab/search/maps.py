@@ -19,15 +19,11 @@ from procrustes_lab.core.polar import spectrum, svd
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings
 
-from .retrieval import search
-
 WHITENINGS = tuple(round(0.05 * i, 2) for i in range(1, 11))  # from nearly Procrustes to CCA
 RIDGE = 1e-3  # strength, in units of the mean eigenvalue of YᵀY
 RANK = 64  # of the low-rank affine map, of the narrower side's dimensions at the most
-CLUSTERS = 8  # maps that `clustered` fits; each needs as many pairs as dimensions
 
 Center = Literal["both", "target"] | None  # a fit about the means is one about both
-Linear = Callable[["Spectra"], Alignment]
 
 
 class Fitted(Protocol):
@@ -104,7 +100,7 @@ class Mapper:
         return self.fit(Spectra.of(X, Y))
 
 
-def whitened(source: float, target: float, center: Center = None) -> Linear:
+def whitened(source: float, target: float, center: Center = None) -> Callable[[Spectra], Alignment]:
     """W = C_x^{-a} UVᵀ C_y^{-b}, with U and V from the SVD of C_x^{-a} XᵀY C_y^{-b}.
 
     The exponents a and b, `source` and `target`, are from 0 to 0.5; with a = b it is
@@ -161,22 +157,22 @@ def low_rank_affine(pairs: Spectra) -> Alignment:
 
 @dataclass(frozen=True)
 class Rival:
-    """A fit of more than a matrix: what makes queries, and, if documents change, the index."""
+    """A fit that changes documents: what makes queries, and what makes the index."""
 
     query: Callable[[ArrayLike], Matrix]
-    index: Callable[[ArrayLike], Matrix] | None = None
+    index: Callable[[ArrayLike], Matrix]
 
 
-def carried(pairs: Spectra, fit: Linear, *, keep_mean: bool = False) -> Rival:
+def carried(pairs: Spectra, *, keep_mean: bool = False) -> Rival:
     """Carry documents to the source space, to unit length; queries stay as they are.
 
-    They go by the transpose of a linear fit about the means, stretched to come nearest to the
-    sources: the scores are the same but for the documents' lengths. With `keep_mean` the deviation
+    They go by `ridge_on_documents`, transposed, and stretched to come nearest to the sources: the
+    scores are the same but for the documents' lengths. With `keep_mean` the deviation
     from the source's mean is stretched until the length is 1, unless the mean itself is that long.
     Otherwise the whole is stretched, which is too much where the source is a cone: all scores rise
     together, and beside documents of the new model's own the carried win every race.
     """
-    moments, W = pairs.moments, fit(pairs).map
+    moments, W = pairs.moments, ridge_on_documents(pairs).map
     _, xy, yy = pairs.centred.moments.products()
     spread = float(np.vdot(W, W @ yy))
     stretch = float(np.vdot(W, xy)) / spread if spread else 0.0
@@ -195,67 +191,6 @@ def carried(pairs: Spectra, fit: Linear, *, keep_mean: bool = False) -> Rival:
         return np.asarray(mean + lengths[:, np.newaxis] * directions)
 
     return Rival(lambda Z: np.asarray(Z, float), index)
-
-
-def clustered(pairs: Spectra) -> Rival:
-    """Turn each k-means cluster of the sources by itself; by the common turn if of few pairs."""
-    from sklearn.cluster import KMeans
-
-    x, y = pairs.pairs()
-    common, maps = align(pairs.moments), []
-    means = KMeans(min(CLUSTERS, len(x)), n_init=1, random_state=0).fit(x)
-    for cluster in range(means.n_clusters):
-        rows = means.labels_ == cluster
-        few = np.count_nonzero(rows) < max(x.shape[1], y.shape[1])
-        maps.append(common if few else align(x[rows], y[rows]))
-
-    def query(Z: ArrayLike) -> Matrix:
-        z, centres = np.asarray(Z, float), means.cluster_centers_
-        nearest = np.argmin(np.vecdot(centres, centres) - 2 * z @ centres.T, axis=1)
-        moved = np.empty((len(z), y.shape[1]))
-        for cluster, fitted in enumerate(maps):
-            moved[nearest == cluster] = fitted.query(z[nearest == cluster])
-        return moved
-
-    return Rival(query)
-
-
-def csls(pairs: Spectra) -> Rival:
-    """Turn, with a column more in the index: minus half of what a document gets from anyone.
-
-    Cross-domain similarity local scaling (Lample et al., 2018, arXiv:1710.04087): 2⟨z, y⟩ less the
-    mean of y's ten highest scores from the fitted sources, so that hubs count for less.
-    """
-    base = align(pairs.moments)
-    sources = base.query(pairs.pairs()[0])
-
-    def query(Z: ArrayLike) -> Matrix:
-        moved = base.query(Z)
-        return np.hstack([moved, np.ones((len(moved), 1))])
-
-    def index(Y: ArrayLike) -> Matrix:
-        y = np.asarray(Y, float)
-        _, scores = search(y, sources, min(10, len(sources)))
-        return np.hstack([y, -scores.mean(axis=1, keepdims=True) / 2])
-
-    return Rival(query, index)
-
-
-def residual(pairs: Spectra) -> Rival:
-    """Turn about the means, and add what a network of one hidden layer makes of the rest.
-
-    The residual adapter of Drift-Adapter (Vejendla, 2025, arXiv:2509.23471), with early stopping.
-    """
-    from sklearn.neural_network import MLPRegressor
-
-    x, y = pairs.pairs()
-    base = align(pairs.moments, center=True)
-    rest = y - base.apply(x)
-    unit = float(rest.std()) or 1.0
-    network = MLPRegressor(
-        hidden_layer_sizes=(256,), early_stopping=len(x) >= 100, random_state=0, max_iter=100
-    ).fit(x, rest / unit)
-    return Rival(lambda Z: base.query(Z) + unit * network.predict(np.asarray(Z, float)))
 
 
 def indexed(fitted: Fitted, Y: ArrayLike) -> Matrix:
@@ -279,16 +214,9 @@ _FITS: dict[str, Callable[[Spectra], Fitted]] = {
     **{f"target centred, whitened {b:g}": whitened(0.0, b, "target") for b in WHITENINGS[1::2]},
     "least squares": least_squares,
     "ridge on documents": ridge_on_documents,
-    "ridge on documents, carried": partial(carried, fit=ridge_on_documents),
-    "ridge on documents, mean kept": partial(carried, fit=ridge_on_documents, keep_mean=True),
-    **{
-        f"target centred, whitened {b:g}, carried": partial(carried, fit=whitened(0.0, b, "target"))
-        for b in WHITENINGS[1::2]
-    },
+    "ridge on documents, carried": carried,
+    "ridge on documents, mean kept": partial(carried, keep_mean=True),
     "low-rank affine": low_rank_affine,
-    "one map a cluster": clustered,
-    "CSLS": csls,
-    "residual network": residual,
 }
 
 MAPS = {name: Mapper(fit) for name, fit in _FITS.items()}  # each called with (X, Y)
