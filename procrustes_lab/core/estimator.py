@@ -45,7 +45,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the map on pairs, of shapes (n, d_x) and (n, d_y) or (n,); raises as `align` does."""
-        reject_other_index(X, y, "X", "y")
+        reject_other_index(X, y, ("X", "y"))
         X, y = validate_data(
             self, X, y, multi_output=True, y_numeric=True, dtype=[np.float64, np.float32]
         )
@@ -63,7 +63,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """Return minus the mean squared distance of aligned X from y: higher is better."""
         aligned = self.transform(X)
-        _, target = as_pairs(aligned, _columns(np.asarray(y)), "X", "y")
+        _, target = as_pairs(aligned, _columns(np.asarray(y)), ("X", "y"))
         d, d_y = target.shape[1], aligned.shape[1]
         require(d == d_y, f"y has {d} columns; this map gives {d_y} dimensions")
         reject_nonfinite(target, "y")

@@ -73,7 +73,7 @@ def orthogonal_procrustes(
     >>> bool(np.allclose(A @ R, np.fliplr(A))), round(scale, 6)
     (True, 9.0)
     """
-    a, b = as_pairs(A, B, "A", "B", allow_empty=True)
+    a, b = as_pairs(A, B, ("A", "B"), allow_empty=True)
     found = f"A has shape {a.shape}, B has shape {b.shape}"
     require(a.shape == b.shape, f"{found}; expected the same: align(A, B) takes unequal dimensions")
     if a.size == 0:

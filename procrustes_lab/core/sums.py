@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .validate import SOURCE, TARGET, Embeddings, reject_nonfinite
+from .validate import SOURCE, TARGET, Embeddings, Names, reject_nonfinite
 
 Matrix = NDArray[np.float64]
 Real = type[np.floating[Any]]
@@ -42,7 +42,7 @@ def cross_of(
     X: Embeddings,
     Y: Embeddings,
     dtype: Real = np.float64,
-    names: tuple[str, str] = (SOURCE, TARGET),
+    names: Names = (SOURCE, TARGET),
 ) -> Cross:
     """Cross product and energies of checked arrays; ValueError, by `names`, for NaN or infinity."""
     cross = sum_cross(X, Y, dtype, (1.0, 1.0))
@@ -123,9 +123,7 @@ def two_sum(a: Matrix, b: Matrix) -> tuple[Matrix, Matrix]:
     return total, (a - (total - part)) + (b - part)
 
 
-def scales(
-    X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: tuple[str, str]
-) -> Scales:
+def scales(X: Embeddings, Y: Embeddings, cross: Cross, dtype: Real, names: Names) -> Scales:
     """Return the powers of two that bring the squares of each side into range; 1 if they are."""
     low, high = (1e-16, 1e32) if dtype is np.float32 else (1e-200, 1e200)
 

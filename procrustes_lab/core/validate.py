@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Embeddings = NDArray[np.floating[Any]]
+Names = tuple[str, str]
 
 SOURCE = "X (source)"
 TARGET = "Y (target)"
@@ -85,24 +86,19 @@ def _stacked(column: NDArray[np.object_], name: str) -> NDArray[Any]:
 
 
 def as_pairs(
-    X: ArrayLike,
-    Y: ArrayLike,
-    source: str = SOURCE,
-    target: str = TARGET,
-    *,
-    allow_empty: bool = False,
+    X: ArrayLike, Y: ArrayLike, names: Names = (SOURCE, TARGET), *, allow_empty: bool = False
 ) -> tuple[Embeddings, Embeddings]:
     """Return both sides, checked by `as_embeddings`; ValueError if their rows do not match."""
-    x = as_embeddings(X, source, allow_empty=allow_empty)
-    y = as_embeddings(Y, target, allow_empty=allow_empty)
+    x = as_embeddings(X, names[0], allow_empty=allow_empty)
+    y = as_embeddings(Y, names[1], allow_empty=allow_empty)
     hint = ""
     if x.shape[1] == y.shape[1]:
         hint = "; did one side gain or lose objects?"
     elif x.shape[1] == len(y) or y.shape[1] == len(x):
         hint = "; is one of them transposed?"
-    found = f"{target} has {len(y)} rows, {source} has {len(x)}"
+    found = f"{names[1]} has {len(y)} rows, {names[0]} has {len(x)}"
     require(len(x) == len(y), f"{found}: row i of each must be the same object{hint}")
-    reject_other_index(X, Y, source, target)
+    reject_other_index(X, Y, names)
     return x, y
 
 
@@ -117,14 +113,16 @@ def in_range(value: object, low: float, high: float) -> bool:
     return isinstance(value, Real) and low <= float(value) <= high
 
 
-def reject_other_index(X: object, Y: object, source: str = SOURCE, target: str = TARGET) -> None:
+def reject_other_index(X: object, Y: object, names: Names) -> None:
     """Raise ValueError if both sides carry labels of rows, as pandas' do, that are not the same."""
     labels: Any
     others: Any
     labels, others = (getattr(side, "index", None) for side in (X, Y))
     if hasattr(labels, "equals") and hasattr(others, "equals") and not labels.equals(others):
         remedy = "Y.loc[X.index] joins by label, .to_numpy() on both pairs by position"
-        raise ValueError(f"{target} and {source} have different indices; expected equal: {remedy}")
+        raise ValueError(
+            f"{' and '.join(names)} have different indices; expected equal: {remedy}"
+        )
 
 
 def reject_nonfinite(array: Embeddings, name: str, first_row: int = 0) -> None:
