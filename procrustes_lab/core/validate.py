@@ -120,9 +120,7 @@ def reject_other_index(X: object, Y: object, names: Names) -> None:
     labels, others = (getattr(side, "index", None) for side in (X, Y))
     if hasattr(labels, "equals") and hasattr(others, "equals") and not labels.equals(others):
         remedy = "Y.loc[X.index] joins by label, .to_numpy() on both pairs by position"
-        raise ValueError(
-            f"{' and '.join(names)} have different indices; expected equal: {remedy}"
-        )
+        raise ValueError(f"{' and '.join(names)} have different indices; expected equal: {remedy}")
 
 
 def reject_nonfinite(array: Embeddings, name: str, first_row: int = 0) -> None:

@@ -35,7 +35,7 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
-    """Moments of pairs, what linear fits share of them, and the pairs themselves for other fits."""
+    """Moments of pairs, what linear fits share of them, and the pairs, if known, for other fits."""
 
     moments: Moments
     x: Embeddings | None = None
@@ -60,12 +60,6 @@ class Spectra:
         xx, xy, yy = self.moments.products()
         (values_x, vectors_x), (values_y, vectors_y) = spectrum(xx), spectrum(yy)
         return values_x, vectors_x, values_y, vectors_y, vectors_x.T @ xy @ vectors_y
-
-    def pairs(self) -> tuple[Matrix, Matrix]:
-        """Return the rows, for a fit that cannot do with moments; TypeError if there are none."""
-        if self.x is None or self.y is None:
-            raise TypeError("this map is fitted on the pairs themselves; expected X and Y")
-        return np.asarray(self.x, float), np.asarray(self.y, float)
 
     def alignment(self, W: Matrix, *, center: Center = None, whiten: float = 0.0) -> Alignment:
         """Make an `Alignment` of any matrix of shape (d_x, d_y), with its errors on the pairs.
