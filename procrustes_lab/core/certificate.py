@@ -30,10 +30,20 @@ SMALL = 1e8  # arithmetic, n (d_x + d_y)², below which a QR factorisation costs
 class Certificate:
     """How close an orthogonal map brings two spaces, and what D = XXᵀ − YYᵀ says about it.
 
-    Every value is per object: δ = ‖D‖_F / n, and the energy t, the nuclear norm Δ = ‖D‖_*, the
-    error p² (the narrower side padded with zeros) and its bounds, as in `core.bounds`, over n. Of
-    unit vectors the energy is 2. The method is "moments", or "QR" of [X Y], which resolves more.
-    Rounding may have changed δ by `resolution`: one that is less is anything from 0 to that.
+    Every value is per object: norms and squared distances of the sets, divided by n.
+
+    Attributes
+    ----------
+    method : str
+        How it was computed: from "moments", or by "QR" of [X Y], which resolves more.
+    energy, delta, nuclear : float
+        t/n, which is 2 for unit vectors; δ = ‖D‖_F / n; and Δ/n, with Δ = ‖D‖_*.
+    error, lower, upper : float
+        p²/n after the best map, the narrower side padded with zeros; and the lens about it (T2).
+    floor, rank_aware, theorem, spectrum_aware, lipschitz : float
+        Its bounds T4, T1′, T1, T8 and T3, over n, as in `procrustes_lab.core.bounds`.
+    resolution : float
+        By how much rounding may have changed `delta`: one that is less is anything from 0 to that.
     """
 
     n: int
