@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core import archive
-from procrustes_lab.core.alignment import FORMAT, Alignment
+from procrustes_lab.core.alignment import Alignment
 from procrustes_lab.core.certificate import Certificate
 from procrustes_lab.core.validate import require
 
@@ -65,8 +65,8 @@ class Adapter:
         version, or does not carry new vectors to old ones.
         """
         with archive.reading(path, "an adapter", _REMEDY) as fields:
-            version, direction = fields["format"], fields.get("direction")
-            if (version, direction) == (FORMAT, DIRECTION):
+            direction = fields.get("direction", "unknown")
+            if direction == DIRECTION:
                 known = Certificate.__dataclass_fields__
                 certificate = Certificate(**{name: fields[f"certificate_{name}"] for name in known})
                 facts = {name: fields[name] for name in _FACTS}
@@ -78,9 +78,5 @@ class Adapter:
                 sizes = dims, set(map(len, hashes)), len(read.kept), read.knots.shape[:-1]
                 require(sizes == (read.alignment.map.shape, {32}, 3, (2,)), "sizes disagree")
                 return read
-        said = f"has the direction {direction!r}, not {DIRECTION!r}: {_REMEDY}"
-        if version != FORMAT:
-            said = f"is of version {version}, and expected is version {FORMAT}: {_REMEDY}"
-        elif direction is None:
-            said = f"is a map without a direction, and may lead either way: {_REMEDY}"
-        raise ValueError(f"{os.fspath(path)} {said}")
+        found = f"{os.fspath(path)} has the direction {direction!r}, not {DIRECTION!r}"
+        raise ValueError(f"{found}: {_REMEDY}")

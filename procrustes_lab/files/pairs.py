@@ -41,18 +41,6 @@ from procrustes_lab.core.validate import Embeddings, suspect
 from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted, wanted_of
 from .formats import READERS, as_rows, check_file, in_blocks, map_npy, readable, shards
 
-__all__ = [
-    "Block",
-    "FileError",
-    "Pairs",
-    "Vectors",
-    "blocks",
-    "join",
-    "read",
-    "read_pairs",
-    "sha256",
-]
-
 BLOCK_ROWS = 8192
 
 

@@ -56,7 +56,7 @@ def test_the_library_reads_it_as_an_alignment(adapter, tmp_path):
 
 def test_a_plain_alignment_is_no_adapter(adapter, tmp_path):
     adapter.alignment.save(tmp_path / "map.npz")
-    with pytest.raises(ValueError, match="a map without a direction"):
+    with pytest.raises(ValueError, match="has the direction 'unknown', not"):
         Adapter.load(tmp_path / "map.npz")
 
 
