@@ -64,7 +64,13 @@ def texts():
 
 
 @pytest.mark.parametrize(
-    "pair", [("word", "character"), ("character", "word"), ("word", "bigram"), ("bigram", "word")]
+    "pair",
+    [
+        ("word", "character"),
+        pytest.param(("character", "word"), marks=pytest.mark.long),
+        ("word", "bigram"),
+        pytest.param(("bigram", "word"), marks=pytest.mark.long),
+    ],
 )
 def test_nothing_is_found_in_healthy_text_embeddings(texts, pair):
     source, target = (texts[name] for name in pair)
