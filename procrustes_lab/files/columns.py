@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,13 +31,28 @@ ID_NAME = re.compile(
 class FileError(ValueError):
     """What is wrong with a file, in one sentence that names it."""
 
-    @classmethod
-    def ragged(cls, path: Path, row: int, found: int, expected: int) -> FileError:
-        """Return what to say of a vector of another length."""
-        return cls(
-            f"{path} has {found} numbers in row {row}, and {expected} before; expected as many in "
-            "every vector: mend or drop that one"
-        )
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say in one sentence whatever NumPy and three other libraries say of a file."""
+    try:
+        yield
+    except (FileError, FileNotFoundError, PermissionError):
+        raise
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'procrustes-lab[files]'"
+        package = str(error.name).split(".")[0]
+        raise FileError(f"{path} needs the package {package}: {remedy}") from error
+    except UnicodeEncodeError as error:
+        raise FileError(f"{path} has a name that is not UTF-8; rename it") from error
+    except Exception as error:
+        why = [*str(error).splitlines(), type(error).__name__][0]
+        said = f"is truncated or damaged: {why}; mend, copy or write it again"
+        if isinstance(error, MemoryError):
+            said = "needs more memory than there is: it is damaged, or has too large groups of rows"
+        if "Python objects" in why:
+            said = "holds pickled Python objects, which are never loaded; save an array of numbers"
+        raise FileError(f"{path} {said}") from error
 
 
 class Block(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from itertools import chain, islice
 from math import prod
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings, as_embeddings
 
@@ -29,6 +30,7 @@ from .columns import (
     is_number,
     natural,
     opened,
+    readable,
 )
 
 CONVERSIONS = {
@@ -49,34 +51,34 @@ CONVERSIONS = {
 
 def check_file(path: Path, wanted: Wanted = BY_NAME) -> str:
     """Return the ending of a file or folder, after a look at its kind, size and first bytes."""
-    known = ", ".join(READERS)
+    known, kind = ", ".join(FORMATS), ending(path)
     if path.is_dir():
+        tables = [kind for kind, (reader, _) in FORMATS.items() if reader is _tables]
         found = {ending(shard) for shard in shards(path)}
-        if len(found) != 1 or not found <= set(TABLES):
+        if len(found) != 1 or not found <= set(tables):
             raise FileError(
                 f"{path} is a folder; expected a file, one of {known}, or a folder with nothing "
-                f"but {', '.join(TABLES)}, all of one kind"
+                f"but {', '.join(tables)}, all of one kind"
             )
         return found.pop()
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise FileError(f"{path} is no regular file; expected one of {known}")
+    check_regular(path)  # opening a pipe would wait for ever
     with open(path, "rb") as file:
         head = file.read(64)
-    kind = ending(path)
-    if kind not in READERS:
+    if kind not in FORMATS:
         ways = [f": {way}" for kinds, way in CONVERSIONS.items() if path.suffix.lower() in kinds]
         raise FileError(
             f"{path} has the ending {path.suffix!r}; expected one of {known}{''.join(ways)}"
         )
-    if wanted.ids is not None and kind in (".npy", *WORDS):
+    reader, mark = FORMATS[kind]
+    if wanted.ids is not None and reader in (_npy, _words):
         raise FileError(f"{path} has no names in it, so no ids {wanted.ids!r}; leave out --id")
     if not head:
         raise FileError(f"{path} is empty, 0 bytes; write it again")
-    kinds = next((kinds for mark, kinds in MARKS if re.match(mark, head, re.DOTALL)), ())
-    if kind not in kinds:
-        marked = kinds and kinds[0] not in PLAIN  # bare text may be anything
-        like = f"{kinds[0]}: rename it" if marked else f"none of {known}"
-        raise FileError(f"{path} is not what its ending says; it begins like {like}")
+    if not re.match(mark, head, re.DOTALL):
+        like = [kind for kind, (_, mark) in FORMATS.items() if re.match(mark, head, re.DOTALL)]
+        marked = like and FORMATS[like[0]][1] != PLAIN  # bare text may be anything
+        said = f"{like[0]}: rename it" if marked else f"none of {known}"
+        raise FileError(f"{path} is not what its ending says; it begins like {said}")
     return kind
 
 
@@ -94,26 +96,6 @@ def as_rows(array: NDArray[Any], path: Path) -> Embeddings:
         return as_embeddings(array, str(path))
     except (TypeError, ValueError) as error:
         raise FileError(str(error)) from error
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Say in one sentence whatever NumPy and three other libraries say of a file."""
-    try:
-        yield
-    except (FileError, FileNotFoundError, PermissionError, MemoryError):
-        raise
-    except ModuleNotFoundError as error:
-        remedy = "pip install 'procrustes-lab[files]'"
-        package = str(error.name).split(".")[0]
-        raise FileError(f"{path} needs the package {package}: {remedy}") from error
-    except UnicodeEncodeError as error:
-        raise FileError(f"{path} has a name that is not UTF-8; rename it") from error
-    except Exception as error:
-        what = "is truncated or damaged; copy or write it again"
-        if "Python objects" in str(error):
-            what = "holds pickled Python objects, which are never loaded; save an array of numbers"
-        raise FileError(f"{path} {what}") from error
 
 
 def map_npy(path: Path) -> np.memmap[Any, Any]:
@@ -139,6 +121,10 @@ def in_blocks(
         part = slice(start, start + rows)
         yield Block(None if ids is None else ids[part], np.array(array[part]), id_name)
         let_go(array)
+
+
+def _npy(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+    return in_blocks(map_npy(path), None, None, rows)
 
 
 USES: dict[int, dict[str, Any]] = {
@@ -230,63 +216,41 @@ def _words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
     A word may hold spaces: the numbers are the last on the line, as many as on the first.
     """
     with opened(path) as file:
-        lines = _numbered(file)
+        texts = (line.decode(errors="backslashreplace").strip("\ufeff\r\n\t ") for line in file)
+        lines = ((at, re.split(r"[ \t]", text)) for at, text in enumerate(texts, 1) if text)
         first = next(lines, (1, [""]))
         headed = len(first[1]) == 2 and all(field.isdecimal() for field in first[1])
         bare = not headed and is_number(first[1][0])
         width = int(first[1][1]) if headed else len(first[1]) - (not bare)
-        lines = lines if headed else chain([first], lines)
+        rest = lines if headed else chain([first], lines)
         name = None if bare or wanted.by == "position" else "word"
-        while block := list(islice(lines, rows)):
-            try:
-                matrix = np.array([fields[-width:] for _, fields in block], float)
-            except ValueError:
-                matrix = np.empty((0, 0))
-            short = [n for n, fields in block if len(fields) < width + (not bare)]
-            if short or matrix.shape[1] != width:
-                where = f"line {short[0]}" if short else f"lines {block[0][0]} to {block[-1][0]}"
-                raise FileError(
-                    f"{path} has no {width} numbers after each word in {where}; mend or drop it"
-                )
+        while block := list(islice(rest, rows)):
+            vectors = [_numbers(fields, width, bare, path, at) for at, fields in block]
             words = [" ".join(fields[:-width]) for _, fields in block]
-            yield Block(np.array(words, TEXT) if name else None, matrix, name)
+            yield Block(np.array(words, TEXT) if name else None, np.array(vectors), name)
 
 
-def _numbered(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the fields of lines that are not blank, after their numbers."""
-    for number, line in enumerate(file, start=1):
-        text = line.decode(errors="backslashreplace").strip("\ufeff\r\n\t ")
-        if text:
-            yield number, re.split(r"[ \t]", text)
+def _numbers(fields: list[str], width: int, bare: bool, path: Path, line: int) -> NDArray[Any]:
+    with suppress(ValueError):
+        if len(fields) >= width + (not bare):
+            return np.array(fields[-width:], float)
+    raise FileError(f"{path} has no {width} numbers after a word in line {line}; mend or drop it")
 
 
-TABLES = (
-    *(".parquet", ".arrow", ".feather", ".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
-    *(".csv", ".tsv", ".csv.gz", ".tsv.gz"),
-)
-WORDS = (".vec", ".txt", ".vec.gz", ".txt.gz")
+PLAIN = rb"(?!\x80|PAR1)[^\0]*\Z"  # no pickle, nor anything else that is no text
+JSON = rb"(\xef\xbb\xbf)?\s*([{[]|\Z)"
+GZIP = rb"\x1f\x8b"
 
-READERS: dict[str, Callable[[Path, int, Wanted], Iterator[Block]]] = {
-    ".npy": lambda path, rows, _: in_blocks(map_npy(path), None, None, rows),
-    ".npz": _npz,
-    **dict.fromkeys(TABLES, _tables),
-    **dict.fromkeys(WORDS, _words),
-    ".safetensors": _safetensors,
+FORMATS: dict[str, tuple[Callable[[Path, int, Wanted], Iterator[Block]], bytes]] = {
+    ".npy": (_npy, rb"\x93NUMPY"),
+    ".npz": (_npz, rb"PK(\x03\x04|\x05\x06)"),
+    ".safetensors": (_safetensors, rb".{7}\0\{"),  # the header, after its length
+    ".parquet": (_tables, rb"PAR1"),
+    **dict.fromkeys((".arrow", ".feather"), (_tables, rb"ARROW1|\xff{4}")),
+    **dict.fromkeys((".jsonl", ".ndjson"), (_tables, JSON)),
+    **dict.fromkeys((".jsonl.gz", ".ndjson.gz", ".csv.gz", ".tsv.gz"), (_tables, GZIP)),
+    **dict.fromkeys((".vec.gz", ".txt.gz"), (_words, GZIP)),
+    **dict.fromkeys((".csv", ".tsv"), (_tables, PLAIN)),
+    **dict.fromkeys((".vec", ".txt"), (_words, PLAIN)),
 }
-"""For each ending, what yields the file's blocks of so many rows."""
-
-PLAIN = (".csv", ".tsv", ".vec", ".txt")
-JSON = (".jsonl", ".ndjson")
-
-MARKS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
-    (rb"\x93NUMPY", (".npy",)),
-    (rb"PK(\x03\x04|\x05\x06)", (".npz",)),
-    (rb"PAR1", (".parquet",)),
-    (rb"ARROW1|\xff{4}", (".arrow", ".feather")),
-    (rb"\x1f\x8b", tuple(kind for kind in READERS if kind.endswith(".gz"))),
-    (rb".{7}\0\{", (".safetensors",)),  # the header, after its length
-    (rb"(\xef\xbb\xbf)?\s*[{[]", (*JSON, *PLAIN)),
-    (rb"(\xef\xbb\xbf)?\s*\Z", (*PLAIN, *JSON)),
-    (rb"(?!\x80)[^\0]*\Z", PLAIN),  # no pickle, nor anything else that is no text
-)
-"""How files begin, and the endings that they may have then, the likeliest first."""
+"""For each ending, what yields the file's blocks of so many rows, and how such a file begins."""

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from procrustes_lab.core.archive import replacing
 
-from .columns import TEXT, Block, FileError
-from .formats import readable
+from .columns import TEXT, Block, FileError, readable
 
 
 def check_output(path: Path, *inputs: Path, endings: Iterable[str] = ()) -> None:

@@ -38,8 +38,8 @@ from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings, suspect
 
-from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted, wanted_of
-from .formats import READERS, as_rows, check_file, in_blocks, map_npy, readable, shards
+from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted, readable, wanted_of
+from .formats import FORMATS, as_rows, check_file, in_blocks, map_npy, shards
 
 BLOCK_ROWS = 8192
 
@@ -195,7 +195,8 @@ def blocks(
     block holds NaN or infinity.
     """
     path = Path(path)
-    found = READERS[check_file(path, wanted)](path, rows, wanted)
+    reader, _ = FORMATS[check_file(path, wanted)]
+    found = reader(path, rows, wanted)
     row = 0
     with readable(path):
         for ids, vectors, id_name in found:
@@ -203,7 +204,10 @@ def blocks(
             if not row:
                 width, dtype = block.shape[1], block.dtype.newbyteorder("=")
             if block.shape[1] != width:
-                raise FileError.ragged(path, row, block.shape[1], width)
+                raise FileError(
+                    f"{path} has {block.shape[1]} numbers in row {row}, and {width} before; "
+                    "expected as many in every vector: mend or drop that one"
+                )
             if not np.isfinite(block).all():
                 raise _bad_rows(path, chain([Block(ids, block, id_name)], found), row)
             row += len(block)
@@ -221,18 +225,15 @@ def _bad_rows(path: Path, found: Iterable[Block], row: int = 0) -> FileError:
         if len(at) and not bad:
             column = int(np.argmin(np.isfinite(rows[at[0]])))
             kind = "NaN" if np.isnan(rows[at[0], column]) else "an infinity"
-            said, these = f"{kind} in row {row + at[0]}, column {column}", "that row"
         bad += (row + at).tolist()
-        if ids is not None:
-            names += map(str, ids[at[: 3 - len(names)]])
+        names += [] if ids is None else ids[at].tolist()
         row += len(rows)
-    more = ", …" if len(bad) > 3 else ""
+    some, called = (", ".join(map(str, each[:3])) for each in (bad, names))
+    said, more = f"{kind} in row {some}, column {column}", ", …" if len(bad) > 3 else ""
     if len(bad) > 1:
-        some = ", ".join(map(str, bad[:3]))
-        said, these = f"NaN or infinity in {len(bad):,} of {row:,} rows, {some}{more}", "these rows"
-    if names:
-        said += f" (id {', '.join(names)}{more})"
-    return FileError(f"{path} has {said}; expected finite numbers: drop {these} from both sides")
+        said = f"NaN or infinity in {len(bad):,} of {row:,} rows, {some}{more}"
+    said += f" (id {called}{more})" if names else ""
+    return FileError(f"{path} has {said}; expected finite numbers: drop such rows from both sides")
 
 
 def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:

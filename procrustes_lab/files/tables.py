@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,18 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from .columns import Block, Column, FileError, Wanted, as_text, ending, is_number, natural, opened
+from .columns import (
+    Block,
+    Column,
+    FileError,
+    Wanted,
+    as_text,
+    ending,
+    is_number,
+    natural,
+    opened,
+    readable,
+)
 
 Opened = tuple[dict[str, Column], Callable[[list[str]], Iterator[Any]]]
 """The columns of a file, and what yields record batches of those named: vectors, and ids if any."""
@@ -31,30 +42,16 @@ def read_shards(shards: list[Path], rows: int, wanted: Wanted) -> Iterator[Block
 
     Each is opened by itself: pyarrow's scanner of datasets holds a whole row group in memory.
     """
-    picked: tuple[str, str | None] | None = None
-    row = 0
     for shard in shards:
-        opener = OPENERS[ending(shard).removesuffix(".gz")]
-        try:
-            columns, batches = opener(shard, rows)
-            picked = picked or wanted.pick(shard, columns)
-            names = [name for name in picked if name is not None]
-            if missing := [name for name in names if name not in columns]:
-                raise FileError(f"{shard} has no {missing[0]}, which {shards[0].name} has; add it")
-            for batch in batches(names):
+        with readable(shard):
+            columns, batches = OPENERS[ending(shard).removesuffix(".gz")](shard, rows)
+            vectors, ids = wanted.pick(shard, columns)
+            wanted = Wanted(vectors, ids, "auto" if ids else "position")  # of the next ones too
+            row = 0
+            for batch in batches([vectors] if ids is None else [vectors, ids]):
                 for start in range(0, len(batch), rows):
-                    yield _block(batch.slice(start, rows), *picked, shard, row + start)
+                    yield from _blocks(batch.slice(start, rows), vectors, ids, shard, row + start)
                 row += len(batch)
-        except MemoryError as error:
-            raise FileError(
-                f"{shard} asks for more memory than there is: it is damaged, or has too large "
-                "groups of rows; write it again"
-            ) from error
-        except pa.ArrowInvalid as error:
-            if opener in (_parquet, _arrow):
-                raise
-            why = str(error).splitlines()[0]
-            raise FileError(f"{shard} cannot be read: {why}; mend it, or write it again") from error
 
 
 def _parquet(path: Path, rows: int) -> Opened:
@@ -80,23 +77,21 @@ def _arrow(path: Path, rows: int) -> Opened:
     return _columns(file.schema), batches
 
 
-def _is(kind: Any, *names: str) -> bool:
-    """Tell whether a type of Arrow is one of those."""
-    return any(getattr(pa.types, f"is_{name}")(kind) for name in names)
+USES = {
+    r"(large_|fixed_size_)?list<[^<]*: (u?int\d+|halffloat|float|double)\b[^<]*": "vectors",
+    r"(large_)?string(_view)?": "text",
+    r"u?int\d+|(large_)?binary(_view)?|fixed_size_binary.*": "ids",
+}
+"""What a column of Arrow can be, by its type, written out."""
 
 
 def _columns(schema: Any) -> dict[str, Column]:
     """Return what the columns of Arrow can be."""
 
     def use(kind: Any) -> Any:
-        kind = getattr(kind, "storage_type", kind)
-        if _is(kind, "list", "large_list", "fixed_size_list"):
-            return "vectors" if _is(kind.value_type, "floating", "integer") else ""
-        kind = kind.value_type if _is(kind, "dictionary") else kind
-        if _is(kind, "string", "large_string", "string_view"):
-            return "text"
-        ids = _is(kind, "integer", "binary", "large_binary", "binary_view", "fixed_size_binary")
-        return "ids" if ids else ""
+        stored = str(getattr(kind, "storage_type", kind))
+        stored = str(kind.value_type) if stored.startswith("dictionary") else stored
+        return next((use for types, use in USES.items() if re.fullmatch(types, stored)), "")
 
     return {field.name: Column(use(field.type), str(field.type)) for field in schema}
 
@@ -156,18 +151,14 @@ def _families(values: dict[str, str]) -> dict[str, list[str]]:
 def _json(path: Path, rows: int) -> Opened:
     """Open a file of one JSON object a line, whose types are those of the first."""
     with opened(path) as file:
-        line = next((line for line in file if line.strip()), None)
-    if line is None:
-        raise FileError(f"{path} has no rows; expected at least one vector")
+        line = next((line for line in file if line.strip()), b"")
     try:
-        first = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{path} is not JSON in its first line; mend or drop that line") from error
-    if not isinstance(first, dict):
+        first = dict(json.loads(line.decode("utf-8-sig")).items())
+    except (ValueError, AttributeError, RecursionError) as error:
         raise FileError(
             f"{path} has no JSON object in its first line; expected one a line, such as "
             '{"id": "a", "vector": [0.6, 0.8]}'
-        )
+        ) from error
 
     def read(types: dict[str, Any], bytes_: int = LINE_BYTES) -> Any:
         only = {"explicit_schema": pa.schema(types), "unexpected_field_behavior": "ignore"}
@@ -215,8 +206,8 @@ def _by_request(path: Path, answers: Any) -> Iterator[Any]:
     yield from pa.Table.from_pylist(found, schema).to_batches()
 
 
-def _block(batch: Any, vectors: str, id_name: str | None, path: Path, row: int) -> Block:
-    """Return a batch of Arrow's, whose first row is the file's row number `row`."""
+def _blocks(batch: Any, vectors: str, id_name: str | None, path: Path, row: int) -> Iterator[Block]:
+    """Yield a batch of Arrow's, which begins at `row` of the file; each block is of one width."""
 
     def column(name: str) -> Any:
         found = batch[name]
@@ -229,22 +220,18 @@ def _block(batch: Any, vectors: str, id_name: str | None, path: Path, row: int) 
     if vectors not in batch.schema.names:  # but many columns of numbers
         wide = [batch[name] for name in batch.schema.names if name != id_name]
         rows = np.stack([number.to_numpy(zero_copy_only=False) for number in wide], 1)
-        return Block(ids, rows, id_name)
+        yield Block(ids, rows, id_name)
+        return
     lists = column(vectors)
     if not hasattr(lists, "value_lengths"):
         texts = enumerate(lists.to_pylist(), row)
         lists = pa.array([_numbers(text, path, at) for at, text in texts])
     lengths = np.asarray(lists.value_lengths())
-    for odd in np.flatnonzero(lengths != lengths[:1])[:1]:
-        raise FileError.ragged(path, row + odd, lengths[odd], lengths[0])
-    numbers, width = lists.flatten(), int(lengths[0])
-    if numbers.null_count:
-        at = int(np.argmax(np.asarray(numbers.is_null())))
-        raise FileError(
-            f"{path} has no number in row {row + at // width}, column {at % width}; expected "
-            "finite numbers: drop that row from both sides"
-        )
-    return Block(ids, numbers.to_numpy(zero_copy_only=False).reshape(len(lists), width), id_name)
+    changes = np.flatnonzero(np.diff(lengths)) + 1
+    for start, end in pairwise([0, *changes, len(lists)]):
+        numbers = lists[start:end].flatten().to_numpy(zero_copy_only=False)
+        of = None if ids is None else ids[start:end]
+        yield Block(of, numbers.reshape(end - start, lengths[start]), id_name)
 
 
 def _numbers(text: str, path: Path, row: int) -> Any:
@@ -260,13 +247,14 @@ def _numbers(text: str, path: Path, row: int) -> Any:
 
 
 def _ids(column: Any) -> Any:
-    column = column.dictionary_decode() if _is(column.type, "dictionary") else column
-    if _is(column.type, "integer"):
+    column = column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
+    kind, values = str(column.type), column.to_pylist()
+    if re.fullmatch(r"u?int\d+", kind):
         return np.asarray(column)
-    if _is(column.type, "decimal"):
-        ids = np.array(list(map(int, column.to_pylist())))
-        return ids if ids.dtype.kind in "iu" else as_text(ids, uuids=False)
-    return as_text(column.to_pylist(), uuids=_is(column.type, "fixed_size_binary"))
+    if kind.startswith("decimal"):
+        ids = np.array(list(map(int, values)))
+        return ids if ids.dtype.kind in "iu" else as_text(values, uuids=False)
+    return as_text(values, uuids=kind.startswith("fixed_size_binary"))
 
 
 OPENERS: dict[str, Callable[[Path, int], Opened]] = {

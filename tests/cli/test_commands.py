@@ -410,7 +410,7 @@ CASES = {
     "a map of no name": (nothing, [*FIT, "a.npz", "--map", "tilt"], "'tilt' is not one of 'auto'"),
     "empty npy": (text("bad.npy", b""), CERTIFY, "bad.npy is empty, 0 bytes; write it again"),
     "empty jsonl": (text("bad.jsonl", b""), JSONL, "bad.jsonl is empty"),
-    "blank jsonl": (text("bad.jsonl", b"\n\n"), JSONL, "bad.jsonl has no rows; expected"),
+    "blank jsonl": (text("bad.jsonl", b"\n\n"), JSONL, "bad.jsonl has no JSON object in its first"),
     "empty npz": (npz(), NPZ, "bad.npz has no vectors, it holds nothing; expected numbers (n, d)"),
     "truncated npy": (
         cut("bad.npy", 999, "new.npy"),
@@ -419,11 +419,11 @@ CASES = {
     ),
     "truncated header": (cut("bad.npy", 60, "new.npy"), CERTIFY, "bad.npy is truncated or damaged"),
     "truncated npz": (cut("bad.npz", 999, "adapter.npz"), NPZ, "bad.npz is truncated or damaged"),
-    "truncated jsonl": (cut("bad.jsonl", 999, "old.jsonl"), JSONL, "in row 6; mend it, or write"),
+    "truncated jsonl": (cut("bad.jsonl", 999, "old.jsonl"), JSONL, "in row 6; mend, copy or write"),
     "truncated parquet": (
         text("bad.parquet", b"PAR1abc"),
         PARQUET,
-        "is truncated or damaged; copy",
+        "is truncated or damaged: Parquet file size is 7 bytes",
     ),
     "truncated safetensors": (
         text("bad.safetensors", b"\x90\0\0\0\0\0\0\0{"),
@@ -464,7 +464,7 @@ CASES = {
     "many NaN in npy": (
         array("bad.npy", spoiled(np.nan, row=slice(3, 5))),
         CERTIFY,
-        "bad.npy has NaN or infinity in 2 of 60 rows, 3, 4; expected finite numbers: drop these",
+        "bad.npy has NaN or infinity in 2 of 60 rows, 3, 4; expected finite numbers: drop such",
     ),
     "a name that is not UTF-8": (
         lambda: WRITE[".parquet"]("good.parquet", X, None) or os.rename("good.parquet", ODD),
@@ -611,7 +611,7 @@ CASES = {
         PARQUET,
         "bad.parquet has no v in row 1; fill it in, or drop",
     ),
-    "no number": (table(v=[[1.0, 2.0], [3.0, None]]), PARQUET, "has no number in row 1, column 1"),
+    "no number": (table(v=[[1.0, 2.0], [3.0, None]]), PARQUET, "has NaN in row 1, column 1"),
     "no id": (
         table(v=LISTS, id=["a", None]),
         PARQUET,
@@ -630,14 +630,14 @@ CASES = {
     "broken utf-8": (
         text("bad.jsonl", b'{"v": [1], "id": "\xff"}\n'),
         JSONL,
-        "is not JSON in its first line",
+        "has no JSON object in its first line",
     ),
     "no JSON": (
         text("bad.jsonl", b'{"v": [1]}\n{v: [1]}\n'),
         JSONL,
         "JSON parse error: Missing a name",
     ),
-    "deep JSON": (text("bad.jsonl", b"[" * 100_000), JSONL, "is not JSON in its first line"),
+    "deep JSON": (text("bad.jsonl", b"[" * 100_000), JSONL, "has no JSON object in its first line"),
     "no object": (
         lines([1, 2]),
         JSONL,

@@ -321,9 +321,12 @@ def test_one_long_id_does_not_make_room_for_all(tmp_path):
         (lambda p: (p / "v.csv").write_text("v\n[1 2 ... 3]\n"), "printing shortened it"),
         (lambda p: (p / "v.csv").write_text("d0,d1\n1,2\n3\n"), "Expected 2 columns, got 1"),
         (lambda p: (p / "v.csv").write_text("d0,d1\n1,2\n,3\n"), "NaN in row 1, column 0"),
-        (lambda p: (p / "v.csv").write_text("d0,d1\n1,2\nx,3\n"), "cannot be read: In CSV column"),
-        (lambda p: (p / "v.txt").write_text("a 1 2\nb 1\n"), "no 2 numbers after each word in lin"),
-        (lambda p: (p / "v.txt").write_text("a 1 2\nb 1 c\n"), "after each word in lines 1 to 2"),
+        (lambda p: (p / "v.csv").write_text("d0,d1\n1,2\nx,3\n"), "damaged: In CSV column"),
+        (lambda p: (p / "v.txt").write_text("a 1 2\nb 1\n"), "no 2 numbers after a word in line 2"),
+        (
+            lambda p: (p / "v.txt").write_text("a 1 2\nb 1 c\n"),
+            "no 2 numbers after a word in line 2",
+        ),
         (lambda p: (p / "v.csv.gz").write_text("a,b\n"), "begins like none of"),
         (
             lambda p: (p / "v.jsonl").write_text('{"custom_id": "r", "response": null}\n'),
