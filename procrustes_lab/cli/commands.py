@@ -123,10 +123,8 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
     outputs.check_output(output, adapter, source, endings=outputs.WRITERS)
     fitted = Adapter.load(adapter)
     if files.sha256(source) == fitted.target_sha256:
-        raise FileError(
-            f"{source} is the file of old vectors that {adapter} was fitted to; expected new "
-            "vectors: these are in the old space already"
-        )
+        known = f"{source} is the file of old vectors that {adapter} was fitted to"
+        raise FileError(f"{known}; expected new ones")
     d_x, d_y = fitted.alignment.map.shape
     n, with_ids = 0, False
 
@@ -135,17 +133,13 @@ def apply_command(adapter: Path, source: Path, output: Path, place: bool, **colu
         for block in files.blocks(source, wanted=wanted_of(**columns)[1]):
             if (d := block.rows.shape[1]) != d_x:
                 hint = " (they may be old ones already)" if d == d_y else ""
-                raise FileError(
-                    f"{source} has vectors of {d} dimensions{hint}; {adapter} takes {d_x} and "
-                    f"gives {d_y}: expected vectors of the new model"
-                )
+                found = f"{source} has vectors of {d} dimensions{hint}"
+                raise FileError(f"{found}; {adapter} takes {d_x} and gives {d_y}")
             with np.errstate(over="ignore"):
                 rows = fitted.carry(block.rows, place=place).astype(block.rows.dtype)
             for bad in np.flatnonzero(~np.isfinite(rows).all(axis=1))[:1]:
-                raise FileError(
-                    f"{source} has so long a vector in row {n + bad} that it leaves the range of "
-                    f"{rows.dtype} in the old space; scale it, or save the file as float64"
-                )
+                found = f"{source} has so long a vector in row {n + bad} that it leaves the range"
+                raise FileError(f"{found} of {rows.dtype} in the old space; save it as float64")
             yield block._replace(rows=rows)
             bar.update(len(rows))
             n += len(rows)

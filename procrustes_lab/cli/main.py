@@ -143,10 +143,8 @@ def _find(names: tuple[str, ...]) -> list[Path]:
 
     by_name = {path.stem: path for path in sorted(_FOLDER.glob("*.ipynb"))}
     if not names and not by_name:
-        raise click.UsageError(
-            f"there are no notebooks in {_FOLDER.absolute()}: change to a checkout of Procrustes "
-            "Lab, or name the notebooks to run"
-        )
+        remedy = "change to a checkout of Procrustes Lab, or name the notebooks to run"
+        raise click.UsageError(f"there are no notebooks in {_FOLDER.absolute()}: {remedy}")
     found: dict[str, Path] = {}
     for name in names or by_name:
         path = Path(name) if Path(name).is_file() else by_name.get(name.removesuffix(".ipynb"))
@@ -172,9 +170,8 @@ def _parse(parameters: Pairs, notebooks: list[Path]) -> dict[str, Any]:
         without = [stem for stem, known in names.items() if name not in known]
         if len(without) == len(names):
             known = ", ".join(sorted({*chain(*names.values())})) or "none"
-            raise click.UsageError(
-                f"no chosen notebook has a parameter {name!r}: they have {known}"
-            )
+            message = f"no chosen notebook has a parameter {name!r}: they have {known}"
+            raise click.UsageError(message)
         if without:
             click.echo(f"{', '.join(without)}: no parameter {name!r}, so not set there", err=True)
     return {name: _typed(value) for name, value in parameters}

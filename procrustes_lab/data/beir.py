@@ -175,9 +175,8 @@ def read_judgements(
         if heading or (text.startswith("#") and not _is_whole(fields[-1])):
             continue
         found = f"{place} has {len(fields)} columns"
-        require(
-            len(fields) in (3, 4), f"{found}; expected query, document and score, or trec_eval's 4"
-        )
+        message = f"{found}; expected query, document and score, or trec_eval's four"
+        require(len(fields) in (3, 4), message)
         query, *_, document, score = fields
         require(_is_whole(score), f"{place} has the score {score!r}; expected a whole number last")
         for kind, name, known in (("query", query, queries), ("document", document, documents)):
@@ -192,11 +191,8 @@ def read_judgements(
         require(given == grade, f"{message} {given}; expected one grade: drop the other")
     relevant = {query: judged for query, judged in grades.items() if max(judged.values()) > 0}
     ids = ", ".join(repr(next(iter(names), "")) for names in (queries, documents))
-    message = (
-        f"{path} calls no document relevant for any query that is there; expected the ids of "
-        f"queries and documents (which begin with {ids}), or row numbers from 0 without ids"
-    )
-    require(bool(relevant), message)
+    rule = f"expected ids (of queries and documents the first are {ids}), or row numbers from 0"
+    require(bool(relevant), f"{path} calls no document relevant for any query there is; {rule}")
     return Judgements(relevant, unknown)
 
 

@@ -18,6 +18,8 @@ from procrustes_lab.core.archive import replacing
 
 Folder = str | os.PathLike[str]
 
+name_it = "name the folder that holds {} as data_home or in PROCRUSTES_LAB_DATA".format
+
 
 def data_folder(data_home: Folder | None = None) -> Path:
     """Return the folder of data and caches, which need not exist.

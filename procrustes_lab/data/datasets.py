@@ -73,10 +73,8 @@ def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:
     """
     roots = {name: root for name in LIBRARIES if (root := _root(name)) is not None}
     if not roots:
-        raise ModuleNotFoundError(
-            f"none of {', '.join(LIBRARIES.values())} is installed; "
-            "their docstrings are the data: install at least one"
-        )
+        found = f"none of {', '.join(LIBRARIES.values())} is installed"
+        raise ModuleNotFoundError(f"{found}; their docstrings are the data: install at least one")
     versions = {name: importlib.metadata.version(LIBRARIES[name]) for name in roots}
 
     def read() -> bytes:

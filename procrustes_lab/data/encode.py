@@ -26,6 +26,7 @@ from procrustes_lab.core.validate import as_embeddings, reject_nonfinite, requir
 from . import beir, datasets
 from .cache import Folder
 
+COMMAND = "python -m procrustes_lab.data.encode"
 FILES = ("documents.npz", "queries.npz")
 
 E5_CHARACTERS = 512  # of a text; multilingual-E5-small's engine takes 0.7 ms for each token
@@ -161,10 +162,8 @@ def find_vectors(path: Folder, names: Sequence[str], texts: Sequence[str]) -> Fo
             known, digests, steps = (file[key] for key in ("names", "digests", "steps"))
         places = {name: row for row, name in enumerate(known.tolist())}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{os.fspath(path)} holds no vectors that this version can read, or is damaged: "
-            "write it again with python -m procrustes_lab.data.encode"
-        ) from error
+        found = f"{os.fspath(path)} holds no vectors that this version can read, or is damaged"
+        raise ValueError(f"{found}: write it again with {COMMAND}") from error
     place = np.array([places.get(name, -1) for name in names], dtype=np.int64)
     rows = np.flatnonzero((place >= 0) & (digests[place] == _digests(tuple(texts))))
     vectors = steps[place[rows]].astype(np.float64)
@@ -199,8 +198,7 @@ def encode_collection(encode: Encoder, folder: Path, collection: beir.Collection
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Encode a corpus, write both files, and say what rounding to a byte costs retrieval."""
-    command = "python -m procrustes_lab.data.encode"
-    parser = argparse.ArgumentParser(prog=command, description=__doc__)
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     named = f"{', '.join(NETWORKS)}, or a sentence-transformers model, name or folder"
     parser.add_argument("model", help=named)
     parser.add_argument("folder", type=Path, help="where to write " + " and ".join(FILES))

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from procrustes_lab.core.validate import require
 
 from . import datasets
-from .cache import Folder, cached_arrays, data_folder
+from .cache import Folder, cached_arrays, data_folder, name_it
 
 COMMON = 0.1  # a term in a larger share of the documents says little about any of them
 LEARNING_RATE = 0.03
@@ -130,10 +130,8 @@ def movielens(
     if len(kept) == 0:
         raise ValueError(f"minimum is {minimum}; no film has so many ratings of {LIKED} or more")
     if unknown := set(kept.tolist()).difference(films):
-        raise ValueError(
-            f"{folder / 'movies.csv'} lacks film {min(unknown)}, which {folder / 'ratings.csv'} "
-            "rates: take both files from one copy of MovieLens"
-        )
+        found = f"{folder / 'movies.csv'} lacks film {min(unknown)}, which ratings.csv rates"
+        raise ValueError(f"{found}: take both files from one copy of MovieLens")
     liked = liked[np.isin(liked["movieId"], kept)]
     liked = liked[np.argsort(liked["timestamp"], kind="stable")]
 
@@ -164,11 +162,9 @@ def movielens_folder(name: str, data_home: Folder | None = None) -> Place:
         )
     except (OSError, ValueError) as error:  # no network, no room; another hash
         reason = str(error).partition("\n")[0]
-        raise OSError(
-            f"MovieLens {name} is not in {home} and could not be downloaded ({reason}): put the "
-            f"folder {name}, with ratings.csv and movies.csv, into {home}, or name the folder "
-            "that holds it as data_home or in PROCRUSTES_LAB_DATA"
-        ) from error
+        found = f"MovieLens {name} is not in {home} and could not be downloaded ({reason})"
+        remedy = f"put the folder {name}, with ratings.csv and movies.csv, into {home}"
+        raise OSError(f"{found}: {remedy}, or {name_it('it')}") from error
     return zipfile.Path(fetched, f"{name}/")
 
 
@@ -213,10 +209,8 @@ def read_movies(path: Place) -> dict[int, tuple[str, list[str]]]:
 def _damaged(path: Place, number: int, line: str, expected: str) -> ValueError:
     found = line.rstrip("\r\n")
     shown = found if len(found) <= 60 else f"{found[:57]}..."
-    return ValueError(
-        f"{path}, line {number}: found {shown!r}, expected {expected}: mend the line, or take the "
-        "file from MovieLens again"
-    )
+    remedy = "mend the line, or take the file from MovieLens again"
+    return ValueError(f"{path}, line {number}: found {shown!r}, expected {expected}: {remedy}")
 
 
 def rolling_windows(

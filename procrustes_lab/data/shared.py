@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import beir
-from .cache import Folder, data_folder
+from .cache import Folder, data_folder, name_it
 from .encode import NETWORKS
 
 Vectors = NDArray[np.float64]
@@ -40,10 +40,8 @@ def scifact(
             queries, documents = _unit(file["queries"]), _unit(file["documents"])
         sizes = len(collection.queries), len(collection.documents)
         if (len(queries), len(documents)) != sizes:
-            raise ValueError(
-                f"{path} has vectors of {len(queries)} queries and {len(documents)} documents; "
-                f"expected {sizes[0]} and {sizes[1]}, as {home} has texts"
-            )
+            found = f"{path} has vectors of {len(queries)} queries and {len(documents)} documents"
+            raise ValueError(f"{found}; expected {sizes[0]} and {sizes[1]}, as {home} has")
         vectors[name] = queries, documents
     return collection, vectors
 
@@ -78,8 +76,5 @@ def _folder(name: str, data_home: Folder | None) -> Path:
     home = data_folder(data_home) / name
     for file in NEEDED[name]:
         if not (home / file).is_file():
-            raise FileNotFoundError(
-                f"{home / file} is not there: name the folder that holds {name} as data_home, "
-                "or in PROCRUSTES_LAB_DATA"
-            )
+            raise FileNotFoundError(f"{home / file} is not there: {name_it(name)}")
     return home

@@ -81,10 +81,8 @@ def _latent_semantics(
     features = np.sort(shared[often[:LIMIT]])
     limit = min(len(fitted_on), len(features))
     if not 0 < dimension < limit:
-        raise ValueError(
-            f"dimension is {dimension}; expected 1 to {limit - 1}, as there are "
-            f"{len(fitted_on)} texts with {len(features)} features in common"
-        )
+        of = f"{len(fitted_on)} texts with {len(features)} features in common"
+        raise ValueError(f"dimension is {dimension}; expected 1 to {limit - 1}, for {of}")
     weighting = TfidfTransformer(sublinear_tf=True).fit(known[:, features])
     reduction = TruncatedSVD(dimension, n_iter=3, random_state=seed)
     with threadpool_limits(1):  # the same digits, whatever the number of cores

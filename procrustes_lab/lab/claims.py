@@ -156,9 +156,8 @@ def _plain(value: Any, id: str, name: str) -> Value:
     if getattr(value, "size", None) == 1:
         return _plain(value.item(), id, name)
     found = f"an array of shape {value.shape}" if hasattr(value, "shape") else type(value).__name__
-    raise TypeError(
-        f"claim {id!r} has {found} as {name}: expected a real number, a bool or a SymPy expression"
-    )
+    expected = "expected a real number, a bool or a SymPy expression"
+    raise TypeError(f"claim {id!r} has {found} as {name}: {expected}")
 
 
 def _margin(id: str, relation: str, value: Value, bound: Value, tolerance: float) -> float | None:
@@ -166,9 +165,8 @@ def _margin(id: str, relation: str, value: Value, bound: Value, tolerance: float
     if isinstance(value, bool | str) or isinstance(bound, bool | str):
         if relation == "equals":
             return None
-        raise TypeError(
-            f"claim {id!r} compares {value!r} with {bound!r}: {relation} needs two numbers"
-        )
+        compared = f"claim {id!r} compares {value!r} with {bound!r}"
+        raise TypeError(f"{compared}: {relation} needs two numbers")
     if value == bound:  # also where both are the same infinity
         return tolerance
     if relation == "equals":

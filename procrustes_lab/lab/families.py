@@ -39,10 +39,8 @@ def spectral(source: ArrayLike, target: ArrayLike, epsilon: float) -> Pair:
     x, y = np.sort(np.asarray(source, float)), np.sort(np.asarray(target, float))
     least, most = np.sum((x**2 - y**2) ** 2), np.sum(x**4 + y**4)
     if not least <= epsilon**2 * (1 + 1e-12) <= most * (1 + 2e-12):
-        raise ValueError(
-            f"epsilon is {epsilon}, expected {np.sqrt(least):.6g} to {np.sqrt(most):.6g}: "
-            "these singular values allow no other"
-        )
+        allowed = f"expected {np.sqrt(least):.6g} to {np.sqrt(most):.6g} of such singular values"
+        raise ValueError(f"epsilon is {epsilon}; {allowed}")
     squares = (x * y) ** 2
     before = np.cumsum(squares) - squares
     spent = np.clip((epsilon**2 - least) / 2 - before, 0.0, squares)

@@ -77,11 +77,9 @@ def read_questions(
         judged = [{row: 1} for row in first.tolist()]
         answers = np.unique(corpus[first])
     if len(chosen) >= FEWEST and at_chance(search(asked_old, old, min(10, len(old)))[0], judged):
-        raise ValueError(
-            f"the queries of {paths[0]} find their answers in {pairs.old.path} no better than any "
-            "other query would: are they in the order of the new ones, and by the old model? Give "
-            "both files the same ids"
-        )
+        found = f"the queries of {paths[0]} find their answers no better than any other would"
+        doubt = "are they in the order of the new ones, and by the old model?"
+        raise ValueError(f"{found}: {doubt} Give both files the same ids")
     # Only by id can a query be told to be a document itself.
     by_id = queries.by == pairs.by == "id"
     collection = beir.Collection(
