@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,27 +31,35 @@ class FileError(ValueError):
     """What is wrong with a file, in one sentence that names it."""
 
 
+def require(holds: bool, message: str) -> None:
+    """Raise FileError with this message unless the condition holds."""
+    if not holds:
+        raise FileError(message)
+
+
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Say in one sentence whatever NumPy and three other libraries say of a file."""
+def reading(path: Path) -> Iterator[None]:
+    """Say in one sentence that names the file whatever NumPy and three other libraries say of it.
+
+    What begins with the name is such a sentence; a missing file, or permission, raises as it is.
+    """
     try:
         yield
-    except (FileError, FileNotFoundError, PermissionError):
+    except (FileNotFoundError, PermissionError):
         raise
-    except ModuleNotFoundError as error:
-        remedy = "pip install 'procrustes-lab[files]'"
-        package = str(error.name).split(".")[0]
-        raise FileError(f"{path} needs the package {package}: {remedy}") from error
-    except UnicodeEncodeError as error:
-        raise FileError(f"{path} has a name that is not UTF-8; rename it") from error
     except Exception as error:
         why = [*str(error).splitlines(), type(error).__name__][0]
         said = f"is truncated or damaged: {why}; mend, copy or write it again"
-        if isinstance(error, MemoryError):
+        if isinstance(error, ModuleNotFoundError):
+            package = str(error.name).split(".")[0]
+            said = f"needs the package {package}: pip install 'procrustes-lab[files]'"
+        elif isinstance(error, UnicodeEncodeError):
+            said = "has a name that is not UTF-8; rename it"
+        elif isinstance(error, MemoryError):
             said = "needs more memory than there is: it is damaged, or has too large groups of rows"
-        if "Python objects" in why:
+        elif "Python objects" in why:
             said = "holds pickled Python objects, which are never loaded; save an array of numbers"
-        raise FileError(f"{path} {said}") from error
+        raise FileError(why if why.startswith(str(path)) else f"{path} {said}") from error
 
 
 class Block(NamedTuple):
@@ -88,31 +95,25 @@ class Wanted:
         """
         listing = ", ".join(f"{name} ({columns[name].words})" for name in islice(columns, 12))
         listing = (listing or "nothing") + (", …" if len(columns) > 12 else "")
-        for name in (self.vectors, self.ids):
-            if name is not None and name not in columns:
-                raise FileError(f"{path} has no {name}; it holds {listing}")
 
         def only(what: str, asked: str | None, found: list[str], expected: str) -> str | None:
+            require(asked is None or asked in columns, f"{path} has no {asked}; it holds {listing}")
             found = found if asked is None else [asked]
-            if len(found) > 1:
-                raise FileError(
-                    f"{path} has several that could be its {what}, {', '.join(found[:12])}; it "
-                    f"holds {listing}: name one of them by --{what.removesuffix('s')}"
-                )
-            if found and columns[found[0]].use not in (what, "text"):
-                words = columns[found[0]].words
-                raise FileError(f"{path} has {words} as {found[0]}; expected {expected}")
-            return found[0] if found else None
+            several = f"{path} has several that could be its {what}, {', '.join(found[:12])}"
+            remedy = f"name one of them by --{what.removesuffix('s')}"
+            require(len(found) < 2, f"{several}; it holds {listing}: {remedy}")
+            if not found:
+                return None
+            use, words, _ = columns[found[0]]
+            require(use in (what, "text"), f"{path} has {words} as {found[0]}; expected {expected}")
+            return found[0]
 
         named = [name for name in columns if name.lower() in VECTOR_NAMES]
         fitting = [name for name, column in columns.items() if column.use == "vectors"]
         remedy = "numbers (n, d): write it again, or name the vectors by --vector"
         vectors = only("vectors", self.vectors, named or fitting, remedy)
         if vectors is None:
-            raise FileError(
-                f"{path} has no vectors, it holds {listing}; expected numbers (n, d), called "
-                f"{VECTOR_NAMES[0]}"
-            )
+            raise FileError(f"{path} has no vectors, it holds {listing}; expected numbers (n, d)")
         if self.by == "position":
             return vectors, None
         named = [name for name in columns if name != vectors and ID_NAME.fullmatch(name)]
@@ -122,10 +123,8 @@ class Wanted:
         )
         ids = only("ids", self.ids, named, remedy)
         n, of_ids = columns[vectors].length, columns[ids or vectors].length
-        if n != of_ids:
-            raise FileError(
-                f"{path} has {n:,} {vectors} and {of_ids:,} {ids}; expected one id a vector"
-            )
+        found = f"{path} has {n:,} {vectors} and {of_ids:,} {ids}"
+        require(n == of_ids, f"{found}; expected one id a vector")
         return vectors, ids
 
 
@@ -137,16 +136,10 @@ def wanted_of(
 ) -> tuple[Wanted, Wanted]:
     """Return what is wanted of the old file and of the new: one name is of both, two of each."""
     for option, names in (("--id", id_names), ("--vector", vector_names)):
-        if len(names) > 2:
-            raise FileError(f"{option} is given {len(names)} times; expected two at most")
+        require(len(names) < 3, f"{option} is given {len(names)} times; expected two at most")
     vectors: Sequence[str | None] = vector_names or [None]
     ids: Sequence[str | None] = id_names or [None]
     return Wanted(vectors[0], ids[0], by), Wanted(vectors[-1], ids[-1], by)
-
-
-def opened(path: Path) -> IO[bytes]:
-    """Open a text file, which may be compressed by gzip."""
-    return cast("IO[bytes]", gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb"))
 
 
 def ending(path: Path) -> str:

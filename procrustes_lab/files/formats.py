@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.sums import let_go
-from procrustes_lab.core.validate import Embeddings, as_embeddings
+from procrustes_lab.core.validate import as_embeddings
 
 from .columns import (
     BY_NAME,
@@ -29,8 +30,8 @@ from .columns import (
     ending,
     is_number,
     natural,
-    opened,
-    readable,
+    reading,
+    require,
 )
 
 CONVERSIONS = {
@@ -53,32 +54,24 @@ def check_file(path: Path, wanted: Wanted = BY_NAME) -> str:
     """Return the ending of a file or folder, after a look at its kind, size and first bytes."""
     known, kind = ", ".join(FORMATS), ending(path)
     if path.is_dir():
-        tables = [kind for kind, (reader, _) in FORMATS.items() if reader is _tables]
         found = {ending(shard) for shard in shards(path)}
-        if len(found) != 1 or not found <= set(tables):
-            raise FileError(
-                f"{path} is a folder; expected a file, one of {known}, or a folder with nothing "
-                f"but {', '.join(tables)}, all of one kind"
-            )
+        tables = {kind for kind, (reader, _) in FORMATS.items() if reader is _tables}
+        remedy = f"expected a file, one of {known}, or a folder of tables, all of one kind"
+        require(len(found) == 1 and found <= tables, f"{path} is a folder; {remedy}")
         return found.pop()
     check_regular(path)  # opening a pipe would wait for ever
     with open(path, "rb") as file:
         head = file.read(64)
-    if kind not in FORMATS:
-        ways = [f": {way}" for kinds, way in CONVERSIONS.items() if path.suffix.lower() in kinds]
-        raise FileError(
-            f"{path} has the ending {path.suffix!r}; expected one of {known}{''.join(ways)}"
-        )
-    reader, mark = FORMATS[kind]
-    if wanted.ids is not None and reader in (_npy, _words):
-        raise FileError(f"{path} has no names in it, so no ids {wanted.ids!r}; leave out --id")
-    if not head:
-        raise FileError(f"{path} is empty, 0 bytes; write it again")
-    if not re.match(mark, head, re.DOTALL):
-        like = [kind for kind, (_, mark) in FORMATS.items() if re.match(mark, head, re.DOTALL)]
-        marked = like and FORMATS[like[0]][1] != PLAIN  # bare text may be anything
-        said = f"{like[0]}: rename it" if marked else f"none of {known}"
-        raise FileError(f"{path} is not what its ending says; it begins like {said}")
+    ways = [f": {way}" for kinds, way in CONVERSIONS.items() if path.suffix.lower() in kinds]
+    remedy = f"expected one of {known}{''.join(ways)}"
+    require(kind in FORMATS, f"{path} has the ending {path.suffix!r}; {remedy}")
+    nameless = wanted.ids is not None and FORMATS[kind][0] in (_npy, _words)
+    require(not nameless, f"{path} has no names in it, so no ids {wanted.ids!r}; leave out --id")
+    require(head != b"", f"{path} is empty, 0 bytes; write it again")
+    like = [kind for kind, (_, mark) in FORMATS.items() if re.match(mark, head, re.DOTALL)]
+    marked = like and FORMATS[like[0]][1] != PLAIN  # bare text may be anything
+    said = f"{like[0]}: rename it" if marked else f"none of {known}"
+    require(kind in like, f"{path} is not what its ending says; it begins like {said}")
     return kind
 
 
@@ -90,26 +83,15 @@ def shards(path: Path) -> list[Path]:
     return sorted(found, key=lambda file: natural(str(file)))
 
 
-def as_rows(array: NDArray[Any], path: Path) -> Embeddings:
-    """Return an array as embeddings, see `as_embeddings`; errors are of files."""
-    try:
-        return as_embeddings(array, str(path))
-    except (TypeError, ValueError) as error:
-        raise FileError(str(error)) from error
-
-
 def map_npy(path: Path) -> np.memmap[Any, Any]:
     """Map the two-dimensional array of a .npy file."""
-    with readable(path):
+    with reading(path):
         mapped = cast("np.memmap[Any, Any]", np.load(path, mmap_mode="r", allow_pickle=False))
-    left = path.stat().st_size - mapped.offset - mapped.nbytes
-    if left:
-        raise FileError(
-            f"{path} has {left:,} bytes after its array of shape {mapped.shape}: another array? "
-            "Save each to a file of its own, or all to an .npz"
-        )
-    as_floats = np.dtype(float) if mapped.dtype.kind in "biuf" else mapped.dtype
-    as_rows(np.broadcast_to(np.zeros((), as_floats), mapped.shape), path)  # in no memory
+        left = path.stat().st_size - mapped.offset - mapped.nbytes
+        found = f"{path} has {left:,} bytes after its array of shape {mapped.shape}: another array?"
+        require(not left, f"{found} Save each to a file of its own, or all to an .npz")
+        as_floats = np.dtype(float) if mapped.dtype.kind in "biuf" else mapped.dtype
+        as_embeddings(np.broadcast_to(np.zeros((), as_floats), mapped.shape), str(path))  # no copy
     return mapped
 
 
@@ -157,11 +139,9 @@ def _npz(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
             with archive.open(info) as stream:
                 shape, _, dtype = _header(stream)
                 size = stream.tell() + prod(shape) * dtype.itemsize
-            if not dtype.hasobject and size != info.file_size:
-                raise FileError(
-                    f"{path} is damaged: {name} says that it takes {size:,} bytes, and takes "
-                    f"{info.file_size:,}; write it again"
-                )
+            said = f"{path} is damaged: {name} says that it takes {size:,} bytes, and takes"
+            sound = dtype.hasobject or size == info.file_size
+            require(sound, f"{said} {info.file_size:,}; write it again")
             words = "pickled objects" if dtype.hasobject else dtype
             columns[name] = _column("" if dtype.names else dtype.kind, words, shape)
         vectors, id_name = wanted.pick(path, columns)
@@ -215,7 +195,8 @@ def _words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
 
     A word may hold spaces: the numbers are the last on the line, as many as on the first.
     """
-    with opened(path) as file:
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rb") as file:
         texts = (line.decode(errors="backslashreplace").strip("\ufeff\r\n\t ") for line in file)
         lines = ((at, re.split(r"[ \t]", text)) for at, text in enumerate(texts, 1) if text)
         first = next(lines, (1, [""]))

@@ -17,24 +17,22 @@ from numpy.typing import NDArray
 
 from procrustes_lab.core.archive import replacing
 
-from .columns import TEXT, Block, FileError, readable
+from .columns import TEXT, Block, reading, require
 
 
 def check_output(path: Path, *inputs: Path, endings: Iterable[str] = ()) -> None:
     """Refuse, before any work is done, an output that is an input or cannot be made."""
-    if endings and path.suffix.lower() not in endings:
-        known = ", ".join(endings)
-        raise FileError(f"{path} has the ending {path.suffix!r}; expected one of {known}")
+    allowed, known = not endings or path.suffix.lower() in endings, ", ".join(endings)
+    require(allowed, f"{path} has the ending {path.suffix!r}; expected one of {known}")
     for given in inputs:
-        if given.exists() and path.exists() and path.samefile(given):
-            raise FileError(f"{path} would replace the input {given}; choose another output")
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise FileError(f"there is no folder {folder} to write {path.name} into; make it first")
-    if path.exists() and not path.is_file():
-        raise FileError(f"{path} is no regular file; expected the name of a file to write")
-    if not os.access(folder, os.W_OK):
-        raise FileError(f"{folder} is read-only; choose another place for {path.name}")
+        same = given.exists() and path.exists() and path.samefile(given)
+        require(not same, f"{path} would replace the input {given}; choose another output")
+    folder, name = path.absolute().parent, path.name
+    require(folder.is_dir(), f"there is no folder {folder} to write {name} into; make it first")
+    usual = path.is_file() or not path.exists()
+    require(usual, f"{path} is no regular file; expected the name of a file to write")
+    writable = os.access(folder, os.W_OK)
+    require(writable, f"{folder} is read-only; choose another place for {name}")
 
 
 def write(path: str | os.PathLike[str], blocks: Iterable[Block]) -> None:
@@ -84,11 +82,9 @@ def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
         vectors.seek(0)
         with archive.open("vectors.npy", "w", force_zip64=True) as member:
             shutil.copyfileobj(vectors, member, 2**20)
+        archive.compression = zipfile.ZIP_DEFLATED  # all ids take as much room as the longest
         for name, parts in ids.items():
-            # Compressed, the room for the longest text that NumPy has in each place is hardly any.
-            packed = zipfile.ZipInfo(f"{name}.npy")
-            packed.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(packed, "w", force_zip64=True) as member:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 _write_ids(member, parts, path)
 
 
@@ -101,13 +97,13 @@ def _write_ids(file: IO[bytes], ids: list[NDArray[Any]], path: Path) -> None:
     _write_header(file, dtype, sum(map(len, ids)))
     for part in ids:
         plain = part.astype(dtype)
-        if not np.array_equal(plain.astype(part.dtype), part):
-            raise FileError(f"{path} cannot hold ids that end in NUL; write .parquet or .jsonl")
+        same = np.array_equal(plain.astype(part.dtype), part)
+        require(same, f"{path} cannot hold ids that end in NUL; write .parquet or .jsonl")
         file.write(plain.data)
 
 
 def _write_parquet(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
-    with readable(path):
+    with reading(path):
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 

@@ -36,10 +36,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.sums import let_go
-from procrustes_lab.core.validate import Embeddings, suspect
+from procrustes_lab.core.validate import Embeddings, as_embeddings, suspect
 
-from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted, readable, wanted_of
-from .formats import FORMATS, as_rows, check_file, in_blocks, map_npy, shards
+from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted, reading, require, wanted_of
+from .formats import FORMATS, check_file, in_blocks, map_npy, shards
 
 BLOCK_ROWS = 8192
 
@@ -133,9 +133,8 @@ class Pairs:
     def reject_zeros(self, new: bool, old: bool) -> None:
         """Raise FileError if one of them is false: whether the paired rows hold more than zeros."""
         for side, nonzero in ((self.new, new), (self.old, old)):
-            if not nonzero:
-                what = "nothing but zeros in the rows that are paired"
-                raise FileError(f"{side.path} has {what}; expected embeddings: export it again")
+            what = "nothing but zeros in the rows that are paired"
+            require(nonzero, f"{side.path} has {what}; expected embeddings: export it again")
 
     def batches(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[Embeddings, Embeddings]]:
         """Yield the new and the old vectors of all pairs, so many at a time; see `take`."""
@@ -198,22 +197,18 @@ def blocks(
     reader, _ = FORMATS[check_file(path, wanted)]
     found = reader(path, rows, wanted)
     row = 0
-    with readable(path):
+    with reading(path):
         for ids, vectors, id_name in found:
-            block = as_rows(vectors, path)
+            block = as_embeddings(vectors, str(path))
             if not row:
                 width, dtype = block.shape[1], block.dtype.newbyteorder("=")
-            if block.shape[1] != width:
-                raise FileError(
-                    f"{path} has {block.shape[1]} numbers in row {row}, and {width} before; "
-                    "expected as many in every vector: mend or drop that one"
-                )
+            said = f"{path} has {block.shape[1]} numbers in row {row}, and {width} before"
+            require(block.shape[1] == width, f"{said}; expected as many in each: mend or drop it")
             if not np.isfinite(block).all():
                 raise _bad_rows(path, chain([Block(ids, block, id_name)], found), row)
             row += len(block)
             yield Block(ids, block.astype(dtype, copy=False), id_name)
-    if not row:
-        raise FileError(f"{path} has no rows; expected at least one vector")
+    require(row > 0, f"{path} has no rows; expected at least one vector")
 
 
 def _bad_rows(path: Path, found: Iterable[Block], row: int = 0) -> FileError:
@@ -247,34 +242,31 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
     """
     if by == "position" or new.ids is None or old.ids is None:
         without = " and ".join(str(side.path) for side in (new, old) if side.ids is None)
-        if by == "id":
-            raise FileError(f"there are no ids in {without}; name them by --id, or add them")
-        if len(new.rows) != len(old.rows):
-            reason = f", with no ids in {without}" if without else ""
-            raise FileError(
-                f"{new.path} has {len(new.rows):,} rows and {old.path} {len(old.rows):,}{reason}; "
-                "give both the same objects in the same order, or ids"
-            )
+        require(by != "id", f"there are no ids in {without}; name them by --id, or add them")
+        found = f"{new.path} has {len(new.rows):,} rows and {old.path} {len(old.rows):,}"
+        found += f", with no ids in {without}" if without else ""
+        remedy = "give both the same objects in the same order, or ids"
+        require(len(new.rows) == len(old.rows), f"{found}; {remedy}")
         return Pairs(new, old, None, None, "position")
-    for side, ids in ((new, new.ids), (old, old.ids)):
+    sides = (new, new.ids), (old, old.ids)
+    for side, ids in sides:
         order = np.argsort(ids, kind="stable")
         for at in np.flatnonzero(ids[order[1:]] == ids[order[:-1]])[:1]:
-            raise FileError(
-                f"{side.path} has the {side.id_name} {str(ids[order[at]])!r} in rows {order[at]} "
-                f"and {order[at + 1]}; expected every id once: drop one of the two, or name other "
-                "ids by --id"
+            name, rows = (
+                f"{side.id_name} {str(ids[order[at]])!r}",
+                f"{order[at]} and {order[at + 1]}",
             )
+            remedy = "expected every id once: drop one of the two, or name other ids by --id"
+            raise FileError(f"{side.path} has the {name} in rows {rows}; {remedy}")
     _, new_rows, old_rows = np.intersect1d(new.ids, old.ids, True, return_indices=True)
     order = np.argsort(new_rows)
     new_rows, old_rows = new_rows[order], old_rows[order]
-    if not len(new_rows):
-        other = new.id_type != old.id_type
-        types = f", {new.id_type} there and {old.id_type} here" if other else ""
-        raise FileError(
-            f"no id of {new.path} ({new.id_name}, such as {str(new.ids[0])!r}) is in {old.path} "
-            f"({old.id_name}, such as {str(old.ids[0])!r}){types}; give the same objects the same "
-            "ids, or name them by --id"
-        )
+    of_new, of_old = (
+        f"{side.path} ({side.id_name}, such as {str(ids[0])!r})" for side, ids in sides
+    )
+    types = f", {new.id_type} there and {old.id_type} here" if new.id_type != old.id_type else ""
+    remedy = "give the same objects the same ids, or name them by --id"
+    require(len(new_rows) > 0, f"no id of {of_new} is in {of_old}{types}; {remedy}")
     if len(new_rows) == len(new.ids) == len(old.ids) and np.array_equal(new_rows, old_rows):
         return Pairs(new, old, None, None, "id")
     return Pairs(new, old, new_rows, old_rows, "id")

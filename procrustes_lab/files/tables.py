@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator
+from io import BufferedReader, TextIOWrapper
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from .columns import (
-    Block,
-    Column,
-    FileError,
-    Wanted,
-    as_text,
-    ending,
-    is_number,
-    natural,
-    opened,
-    readable,
-)
+from .columns import Block, Column, FileError, Wanted, as_text, ending, is_number, natural, reading
 
 Opened = tuple[dict[str, Column], Callable[[list[str]], Iterator[Any]]]
 """The columns of a file, and what yields record batches of those named: vectors, and ids if any."""
@@ -43,7 +33,7 @@ def read_shards(shards: list[Path], rows: int, wanted: Wanted) -> Iterator[Block
     Each is opened by itself: pyarrow's scanner of datasets holds a whole row group in memory.
     """
     for shard in shards:
-        with readable(shard):
+        with reading(shard):
             columns, batches = OPENERS[ending(shard).removesuffix(".gz")](shard, rows)
             vectors, ids = wanted.pick(shard, columns)
             wanted = Wanted(vectors, ids, "auto" if ids else "position")  # of the next ones too
@@ -102,8 +92,7 @@ def _csv(path: Path, rows: int) -> Opened:
     Columns of numbers that are called alike and counted, such as dim_0 to dim_767, are a vector;
     so are all of them, where the table has no heading.
     """
-    with opened(path) as file:
-        lines = (line.decode("utf-8-sig", "replace") for line in file)
+    with TextIOWrapper(pa.input_stream(path), "utf-8-sig", "replace") as lines:
         heading = next(lines, "")
         delimiter = max(",;\t", key=heading.count)
         records = csv.reader(chain([heading], lines), delimiter=delimiter)
@@ -150,15 +139,13 @@ def _families(values: dict[str, str]) -> dict[str, list[str]]:
 
 def _json(path: Path, rows: int) -> Opened:
     """Open a file of one JSON object a line, whose types are those of the first."""
-    with opened(path) as file:
-        line = next((line for line in file if line.strip()), b"")
     try:
+        with BufferedReader(pa.input_stream(path)) as lines:
+            line = next(filter(bytes.strip, lines), b"")
         first = dict(json.loads(line.decode("utf-8-sig")).items())
     except (ValueError, AttributeError, RecursionError) as error:
-        raise FileError(
-            f"{path} has no JSON object in its first line; expected one a line, such as "
-            '{"id": "a", "vector": [0.6, 0.8]}'
-        ) from error
+        remedy = 'expected one a line, such as {"id": "a", "vector": [0.6, 0.8]}'
+        raise FileError(f"{path} has no JSON object in its first line; {remedy}") from error
 
     def read(types: dict[str, Any], bytes_: int = LINE_BYTES) -> Any:
         only = {"explicit_schema": pa.schema(types), "unexpected_field_behavior": "ignore"}
@@ -194,10 +181,8 @@ def _by_request(path: Path, answers: Any) -> Iterator[Any]:
         id_ = answer["custom_id"]
         items = ((answer["response"] or {}).get("body") or {}).get("data")
         if not items:
-            raise FileError(
-                f"{path} has no vectors for the request {id_!r}, which failed; send it again, or "
-                "drop that line"
-            )
+            failed = f"{path} has no vectors for the request {id_!r}, which failed"
+            raise FileError(f"{failed}; send it again, or drop that line")
         for item in items:
             name = id_ if len(items) == 1 else f"{id_}/{item['index']}"
             found.append({"custom_id": name, "embedding": item["embedding"]})
@@ -241,9 +226,8 @@ def _numbers(text: str, path: Path, row: int) -> Any:
     except ValueError:
         shortened = "printing shortened it: write it again as a list, by .tolist()"
         remedy = shortened if "..." in text else "mend or drop that row"
-        raise FileError(
-            f"{path} has no list of numbers in row {row}, it begins {text[:24]!r}; {remedy}"
-        ) from None
+        found = f"{path} has no list of numbers in row {row}, it begins {text[:24]!r}"
+        raise FileError(f"{found}; {remedy}") from None
 
 
 def _ids(column: Any) -> Any:
