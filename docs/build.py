@@ -27,7 +27,6 @@ from sphinx.cmd.build import build_main
 import procrustes_lab
 from procrustes_lab.cli.main import cli
 from procrustes_lab.files import pairs
-from procrustes_lab.files.formats import CONVERSIONS
 from procrustes_lab.lab.claims import CLAIM_MIME, Claim
 from procrustes_lab.lab.pages import breadth
 from procrustes_lab.report.verdict import KEPT, Decision
@@ -271,7 +270,7 @@ def conversions() -> str:
     code = re.compile(r"((?:numpy|pyarrow|frame)[\w.]+(?:\(.*\))?|jq .*)")
     rows = [
         "| " + " ".join(f"`{e}`" for e in endings) + " | " + code.sub(r"`\1`", way) + " |"
-        for endings, way in CONVERSIONS.items()
+        for endings, way in pairs.CONVERSIONS.items()
     ]
     return "\n".join(["| ending | what makes a file that is read |", "| --- | --- |", *rows])
 

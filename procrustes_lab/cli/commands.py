@@ -16,8 +16,8 @@ from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.certificate import certify
 from procrustes_lab.files import Block, FileError, Pairs, outputs
 from procrustes_lab.files.adapter import DIRECTION, Adapter
-from procrustes_lab.files.columns import BY_NAME, wanted_of
-from procrustes_lab.files.formats import check_file
+from procrustes_lab.files.formats import BY_NAME, wanted_of
+from procrustes_lab.files.pairs import check_file
 from procrustes_lab.report.verdict import Decision
 from procrustes_lab.search.maps import DEFAULT
 

@@ -1,6 +1,6 @@
 """Embedding files of many formats: read, joined by id or position, and written whole."""
 
-from .columns import Block, By, FileError, Wanted
+from .formats import Block, By, FileError, Wanted
 from .pairs import Pairs, Vectors, blocks, join, read, read_pairs, sha256
 
 __all__ = ["Block", "By", "FileError", "Pairs", "Vectors", "Wanted"]

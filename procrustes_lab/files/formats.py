@@ -1,86 +1,184 @@
-"""Formats of embedding files: what reads each, block by block. Nothing is ever unpickled."""
+"""What is wanted of a file's columns, errors, and readers of arrays and words, block by block."""
 
 from __future__ import annotations
 
 import gzip
 import re
+import uuid
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import chain, islice
 from math import prod
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import as_embeddings
 
-from .columns import (
-    BY_NAME,
-    TEXT,
-    Block,
-    Column,
-    FileError,
-    Wanted,
-    as_text,
-    ending,
-    is_number,
-    natural,
-    reading,
-    require,
+By = Literal["auto", "id", "position"]
+
+TEXT = np.dtypes.StringDType()  # each id takes the room it needs, and may hold NUL
+
+VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
+
+ID_NAME = re.compile(
+    r"(?i:_?ids?|_?key|pk|docids?|docno|[pqu]id|uuid|guid|.*[^a-z](id|ids|uuid|guid))"
+    r"|.*[a-z](I[dD]|UUID|Uuid)"
 )
-
-CONVERSIONS = {
-    (".pt", ".pth", ".bin"): "in PyTorch, numpy.save('vectors.npy', tensor.float().cpu().numpy())",
-    (".pkl", ".pickle", ".joblib"): "where it was made, numpy.save('vectors.npy', array)",
-    (".json",): "jq -c '.[]' vectors.json > vectors.jsonl",
-    (".h5", ".hdf5"): "in h5py, numpy.save('vectors.npy', file['vectors'][:])",
-    (".mat",): "in SciPy, numpy.save('vectors.npy', scipy.io.loadmat(path)['vectors'])",
-    (".fvecs", ".bvecs", ".ivecs"): "drop the count before each row, and numpy.save the rest",
-    (".index", ".faiss"): "in FAISS, numpy.save('vectors.npy', index.reconstruct_n())",
-    (".lance",): "in Lance, pyarrow.parquet.write_table(dataset.to_table(), 'vectors.parquet')",
-    (".orc", ".avro", ".xlsx", ".msgpack"): "in pandas, frame.to_parquet('vectors.parquet')",
-    (".db", ".sqlite", ".duckdb", ".sql"): "export the table as CSV or Parquet",
-    (".zip", ".zst", ".bz2", ".xz", ".gz", ".tar"): "unpack it first",
-}
-"""Endings that are not read, and what makes a file of them that is."""
+"""Names of ids: id, key, pk, docid, docno, pid, qid, uid, uuid, guid, doc_id, docId and such."""
 
 
-def check_file(path: Path, wanted: Wanted = BY_NAME) -> str:
-    """Return the ending of a file or folder, after a look at its kind, size and first bytes."""
-    known, kind = ", ".join(FORMATS), ending(path)
-    if path.is_dir():
-        found = {ending(shard) for shard in shards(path)}
-        tables = {kind for kind, (reader, _) in FORMATS.items() if reader is _tables}
-        remedy = f"expected a file, one of {known}, or a folder of tables, all of one kind"
-        require(len(found) == 1 and found <= tables, f"{path} is a folder; {remedy}")
-        return found.pop()
-    check_regular(path)  # opening a pipe would wait for ever
-    with open(path, "rb") as file:
-        head = file.read(64)
-    ways = [f": {way}" for kinds, way in CONVERSIONS.items() if path.suffix.lower() in kinds]
-    remedy = f"expected one of {known}{''.join(ways)}"
-    require(kind in FORMATS, f"{path} has the ending {path.suffix!r}; {remedy}")
-    nameless = wanted.ids is not None and FORMATS[kind][0] in (_npy, _words)
-    require(not nameless, f"{path} has no names in it, so no ids {wanted.ids!r}; leave out --id")
-    require(head != b"", f"{path} is empty, 0 bytes; write it again")
-    like = [kind for kind, (_, mark) in FORMATS.items() if re.match(mark, head, re.DOTALL)]
-    marked = like and FORMATS[like[0]][1] != PLAIN  # bare text may be anything
-    said = f"{like[0]}: rename it" if marked else f"none of {known}"
-    require(kind in like, f"{path} is not what its ending says; it begins like {said}")
-    return kind
+class FileError(ValueError):
+    """What is wrong with a file, in one sentence that names it."""
 
 
-def shards(path: Path) -> list[Path]:
-    """Return the files of a folder, part 2 before part 10; or a file alone."""
-    if not path.is_dir():
-        return [path]
-    found = (file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
-    return sorted(found, key=lambda file: natural(str(file)))
+def require(holds: bool, message: str) -> None:
+    """Raise FileError with this message unless the condition holds."""
+    if not holds:
+        raise FileError(message)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say in one sentence that names the file whatever NumPy and three other libraries say of it.
+
+    What begins with the name is such a sentence; a missing file, or permission, raises as it is.
+    """
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        why = [*str(error).splitlines(), type(error).__name__][0]
+        said = f"is truncated or damaged: {why}; mend, copy or write it again"
+        if isinstance(error, ModuleNotFoundError):
+            package = str(error.name).split(".")[0]
+            said = f"needs the package {package}: pip install 'procrustes-lab[files]'"
+        elif isinstance(error, UnicodeEncodeError):
+            said = "has a name that is not UTF-8; rename it"
+        elif isinstance(error, MemoryError):
+            said = "needs more memory than there is: it is damaged, or has too large groups of rows"
+        elif "Python objects" in why:
+            said = "holds pickled Python objects, which are never loaded; save an array of numbers"
+        raise FileError(why if why.startswith(str(path)) else f"{path} {said}") from error
+
+
+class Block(NamedTuple):
+    """Some rows of a file, (k, d); their ids, of int or `TEXT`; and what the file calls these."""
+
+    ids: NDArray[Any] | None
+    rows: NDArray[Any]
+    id_name: str | None
+
+
+class Column(NamedTuple):
+    """What a column can be: vectors; ids; text, which is ids or vectors written out; or nothing."""
+
+    use: Literal["vectors", "ids", "text", ""]
+    words: str
+    length: int = 0  # of an array, which may be another than its neighbour's
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which columns a user asks for; None leaves it to their names. By position no ids are read."""
+
+    vectors: str | None = None
+    ids: str | None = None
+    by: By = "auto"
+
+    def pick(self, path: Path, columns: Mapping[str, Column]) -> tuple[str, str | None]:
+        """Return the names of the vectors and of the ids, None without ids.
+
+        Vectors are asked for, or have one of `VECTOR_NAMES`, or are all that can be vectors. Ids
+        are asked for, or have the name of ids: what a column holds never makes it one. Raises
+        FileError if that is no column, more than one, or one that cannot be read as such.
+        """
+        listing = ", ".join(f"{name} ({columns[name].words})" for name in islice(columns, 12))
+        listing = (listing or "nothing") + (", …" if len(columns) > 12 else "")
+
+        def only(what: str, asked: str | None, found: list[str], expected: str) -> str | None:
+            require(asked is None or asked in columns, f"{path} has no {asked}; it holds {listing}")
+            found = found if asked is None else [asked]
+            several = f"{path} has several that could be its {what}, {', '.join(found[:12])}"
+            remedy = f"name one of them by --{what.removesuffix('s')}"
+            require(len(found) < 2, f"{several}; it holds {listing}: {remedy}")
+            if not found:
+                return None
+            use, words, _ = columns[found[0]]
+            require(use in (what, "text"), f"{path} has {words} as {found[0]}; expected {expected}")
+            return found[0]
+
+        named = [name for name in columns if name.lower() in VECTOR_NAMES]
+        fitting = [name for name, column in columns.items() if column.use == "vectors"]
+        remedy = "numbers (n, d): write it again, or name the vectors by --vector"
+        vectors = only("vectors", self.vectors, named or fitting, remedy)
+        if vectors is None:
+            raise FileError(f"{path} has no vectors, it holds {listing}; expected numbers (n, d)")
+        if self.by == "position":
+            return vectors, None
+        named = [name for name in columns if name != vectors and ID_NAME.fullmatch(name)]
+        remedy = (
+            "whole numbers, text, uuid or bytes: write it as one of these, name the ids by --id, "
+            "or pair rows by --by position"
+        )
+        ids = only("ids", self.ids, named, remedy)
+        n, of_ids = columns[vectors].length, columns[ids or vectors].length
+        found = f"{path} has {n:,} {vectors} and {of_ids:,} {ids}"
+        require(n == of_ids, f"{found}; expected one id a vector")
+        return vectors, ids
+
+
+BY_NAME = Wanted()  # all is left to the names of columns
+
+
+def wanted_of(
+    id_names: Sequence[str], vector_names: Sequence[str], by: By
+) -> tuple[Wanted, Wanted]:
+    """Return what is wanted of the old file and of the new: one name is of both, two of each."""
+    for option, names in (("--id", id_names), ("--vector", vector_names)):
+        require(len(names) < 3, f"{option} is given {len(names)} times; expected two at most")
+    vectors: Sequence[str | None] = vector_names or [None]
+    ids: Sequence[str | None] = id_names or [None]
+    return Wanted(vectors[0], ids[0], by), Wanted(vectors[-1], ids[-1], by)
+
+
+def ending(path: Path) -> str:
+    """Return the ending of a name, with the one before it where the file is compressed."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    return "".join(suffixes if suffixes[-1:] == [".gz"] else suffixes[-1:])
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """Return a key that sorts the numbers in names as numbers: 2 before 10."""
+    return [(rest, int(digits or 0)) for rest, digits in re.findall(r"(\D*)(\d*)", name)]
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number."""
+    with suppress(ValueError):
+        return float(text) is not None
+    return False
+
+
+def as_text(ids: Iterable[Any], uuids: bool) -> NDArray[Any]:
+    """Return ids as text; those that are bytes as uuids, or UTF-8, or else in hexadecimal."""
+
+    def text(value: Any) -> str:
+        if not isinstance(value, bytes):
+            return str(value)
+        if uuids and len(value) == 16:
+            return str(uuid.UUID(bytes=value))
+        with suppress(UnicodeDecodeError):
+            return value.decode()
+        return value.hex()
+
+    return np.array([text(value) for value in ids], TEXT)
 
 
 def map_npy(path: Path) -> np.memmap[Any, Any]:
@@ -95,18 +193,17 @@ def map_npy(path: Path) -> np.memmap[Any, Any]:
     return mapped
 
 
-def in_blocks(
-    array: NDArray[Any], ids: NDArray[Any] | None, id_name: str | None, rows: int
-) -> Iterator[Block]:
+def in_blocks(array: NDArray[Any], ids: NDArray[Any] | None, rows: int) -> Iterator[Block]:
     """Yield the rows of an array, so many at a time, with their ids."""
     for start in range(0, len(array), rows):
         part = slice(start, start + rows)
-        yield Block(None if ids is None else ids[part], np.array(array[part]), id_name)
+        yield Block(None if ids is None else ids[part], np.array(array[part]), None)
         let_go(array)
 
 
-def _npy(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
-    return in_blocks(map_npy(path), None, None, rows)
+def npy(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+    """Yield the rows of a .npy file, which has no ids."""
+    return in_blocks(map_npy(path), None, rows)
 
 
 USES: dict[int, dict[str, Any]] = {
@@ -128,7 +225,8 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return np.lib.format.read_array_header_2_0(stream)
 
 
-def _npz(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+def npz(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+    """Yield the rows of one array of an .npz file, and the ids that another holds."""
     columns = {}
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
@@ -149,9 +247,7 @@ def _npz(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
         if id_name is not None:
             with archive.open(f"{id_name}.npy") as stream:
                 ids = np.lib.format.read_array(stream, allow_pickle=False)
-            if ids.dtype.kind == "U":
-                ids = ids.astype(TEXT)
-            elif ids.dtype.kind in "SV":
+            if ids.dtype.kind in "USV":
                 ids = as_text(ids.tolist(), uuids=ids.dtype.kind == "V")
         with archive.open(f"{vectors}.npy") as stream:
             (n, d), fortran, dtype = _header(stream)
@@ -163,7 +259,8 @@ def _npz(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
                 yield Block(None if ids is None else ids[start : start + k], block, id_name)
 
 
-def _safetensors(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+def safetensors(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+    """Yield the rows of one tensor, and the ids that another holds."""
     from safetensors import safe_open
 
     columns = {}
@@ -184,13 +281,7 @@ def _safetensors(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
             yield Block(None if ids is None else ids[part], file.get_slice(vectors)[part], id_name)
 
 
-def _tables(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
-    from .tables import read_shards  # here, as it needs pyarrow
-
-    yield from read_shards(shards(path), rows, wanted)
-
-
-def _words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+def words(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
     """Yield word vectors as word2vec, GloVe and fastText write them; or rows of bare numbers.
 
     A word may hold spaces: the numbers are the last on the line, as many as on the first.
@@ -216,22 +307,3 @@ def _numbers(fields: list[str], width: int, bare: bool, path: Path, line: int) -
         if len(fields) >= width + (not bare):
             return np.array(fields[-width:], float)
     raise FileError(f"{path} has no {width} numbers after a word in line {line}; mend or drop it")
-
-
-PLAIN = rb"(?!\x80|PAR1)[^\0]*\Z"  # no pickle, nor anything else that is no text
-JSON = rb"(\xef\xbb\xbf)?\s*([{[]|\Z)"
-GZIP = rb"\x1f\x8b"
-
-FORMATS: dict[str, tuple[Callable[[Path, int, Wanted], Iterator[Block]], bytes]] = {
-    ".npy": (_npy, rb"\x93NUMPY"),
-    ".npz": (_npz, rb"PK(\x03\x04|\x05\x06)"),
-    ".safetensors": (_safetensors, rb".{7}\0\{"),  # the header, after its length
-    ".parquet": (_tables, rb"PAR1"),
-    **dict.fromkeys((".arrow", ".feather"), (_tables, rb"ARROW1|\xff{4}")),
-    **dict.fromkeys((".jsonl", ".ndjson"), (_tables, JSON)),
-    **dict.fromkeys((".jsonl.gz", ".ndjson.gz", ".csv.gz", ".tsv.gz"), (_tables, GZIP)),
-    **dict.fromkeys((".vec.gz", ".txt.gz"), (_words, GZIP)),
-    **dict.fromkeys((".csv", ".tsv"), (_tables, PLAIN)),
-    **dict.fromkeys((".vec", ".txt"), (_words, PLAIN)),
-}
-"""For each ending, what yields the file's blocks of so many rows, and how such a file begins."""

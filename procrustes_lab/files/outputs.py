@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from procrustes_lab.core.archive import replacing
 
-from .columns import TEXT, Block, reading, require
+from .formats import TEXT, Block, reading, require
 
 
 def check_output(path: Path, *inputs: Path, endings: Iterable[str] = ()) -> None:

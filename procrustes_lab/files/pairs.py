@@ -24,6 +24,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,10 +39,36 @@ from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings, as_embeddings, suspect
 
-from .columns import BY_NAME, TEXT, Block, By, FileError, Wanted, reading, require, wanted_of
-from .formats import FORMATS, check_file, in_blocks, map_npy, shards
+from . import formats
+from .formats import (
+    BY_NAME,
+    TEXT,
+    Block,
+    By,
+    FileError,
+    Wanted,
+    ending,
+    natural,
+    require,
+    wanted_of,
+)
 
 BLOCK_ROWS = 8192
+
+CONVERSIONS = {
+    (".pt", ".pth", ".bin"): "in PyTorch, numpy.save('vectors.npy', tensor.float().cpu().numpy())",
+    (".pkl", ".pickle", ".joblib"): "where it was made, numpy.save('vectors.npy', array)",
+    (".json",): "jq -c '.[]' vectors.json > vectors.jsonl",
+    (".h5", ".hdf5"): "in h5py, numpy.save('vectors.npy', file['vectors'][:])",
+    (".mat",): "in SciPy, numpy.save('vectors.npy', scipy.io.loadmat(path)['vectors'])",
+    (".fvecs", ".bvecs", ".ivecs"): "drop the count before each row, and numpy.save the rest",
+    (".index", ".faiss"): "in FAISS, numpy.save('vectors.npy', index.reconstruct_n())",
+    (".lance",): "in Lance, pyarrow.parquet.write_table(dataset.to_table(), 'vectors.parquet')",
+    (".orc", ".avro", ".xlsx", ".msgpack"): "in pandas, frame.to_parquet('vectors.parquet')",
+    (".db", ".sqlite", ".duckdb", ".sql"): "export the table as CSV or Parquet",
+    (".zip", ".zst", ".bz2", ".xz", ".gz", ".tar"): "unpack it first",
+}
+"""Endings that are not read, and what makes a file of them that is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +86,7 @@ class Vectors:
         rows: Embeddings = np.array(self.rows[index])
         let_go(self.rows)
         if not np.isfinite(rows).all():
-            raise _bad_rows(self.path, in_blocks(self.rows, self.ids, None, BLOCK_ROWS))
+            raise _bad_rows(self.path, formats.in_blocks(self.rows, self.ids, BLOCK_ROWS))
         return rows
 
     @property
@@ -142,6 +169,64 @@ class Pairs:
             yield self.take(slice(start, start + rows))
 
 
+def _tables(path: Path, rows: int, wanted: Wanted) -> Iterator[Block]:
+    from .tables import read_shards  # here, as it needs pyarrow
+
+    yield from read_shards(shards(path), rows, wanted)
+
+
+PLAIN = rb"(?!\x80|PAR1)[^\0]*\Z"  # no pickle, nor anything else that is no text
+JSON = rb"(\xef\xbb\xbf)?\s*([{[]|\Z)"
+GZIP = rb"\x1f\x8b"
+
+FORMATS: dict[str, tuple[Callable[[Path, int, Wanted], Iterator[Block]], bytes]] = {
+    ".npy": (formats.npy, rb"\x93NUMPY"),
+    ".npz": (formats.npz, rb"PK(\x03\x04|\x05\x06)"),
+    ".safetensors": (formats.safetensors, rb".{7}\0\{"),  # the header, after its length
+    ".parquet": (_tables, rb"PAR1"),
+    **dict.fromkeys((".arrow", ".feather"), (_tables, rb"ARROW1|\xff{4}")),
+    **dict.fromkeys((".jsonl", ".ndjson"), (_tables, JSON)),
+    **dict.fromkeys((".jsonl.gz", ".ndjson.gz", ".csv.gz", ".tsv.gz"), (_tables, GZIP)),
+    **dict.fromkeys((".vec.gz", ".txt.gz"), (formats.words, GZIP)),
+    **dict.fromkeys((".csv", ".tsv"), (_tables, PLAIN)),
+    **dict.fromkeys((".vec", ".txt"), (formats.words, PLAIN)),
+}
+"""For each ending, what yields the file's blocks of so many rows, and how such a file begins."""
+
+
+def check_file(path: Path, wanted: Wanted = BY_NAME) -> str:
+    """Return the ending of a file or folder, after a look at its kind, size and first bytes."""
+    known, kind = ", ".join(FORMATS), ending(path)
+    if path.is_dir():
+        found = {ending(shard) for shard in shards(path)}
+        tables = {kind for kind, (reader, _) in FORMATS.items() if reader is _tables}
+        remedy = f"expected a file, one of {known}, or a folder of tables, all of one kind"
+        require(len(found) == 1 and found <= tables, f"{path} is a folder; {remedy}")
+        return found.pop()
+    check_regular(path)  # opening a pipe would wait for ever
+    with open(path, "rb") as file:
+        head = file.read(64)
+    ways = [f": {way}" for kinds, way in CONVERSIONS.items() if path.suffix.lower() in kinds]
+    remedy = f"expected one of {known}{''.join(ways)}"
+    require(kind in FORMATS, f"{path} has the ending {path.suffix!r}; {remedy}")
+    nameless = wanted.ids is not None and FORMATS[kind][0] in (formats.npy, formats.words)
+    require(not nameless, f"{path} has no names in it, so no ids {wanted.ids!r}; leave out --id")
+    require(head != b"", f"{path} is empty, 0 bytes; write it again")
+    like = [kind for kind, (_, mark) in FORMATS.items() if re.match(mark, head, re.DOTALL)]
+    marked = like and FORMATS[like[0]][1] != PLAIN  # bare text may be anything
+    said = f"{like[0]}: rename it" if marked else f"none of {known}"
+    require(kind in like, f"{path} is not what its ending says; it begins like {said}")
+    return kind
+
+
+def shards(path: Path) -> list[Path]:
+    """Return the files of a folder, part 2 before part 10; or a file alone."""
+    if not path.is_dir():
+        return [path]
+    found = (file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
+    return sorted(found, key=lambda file: natural(str(file)))
+
+
 def read(
     path: str | os.PathLike[str],
     seen: Callable[[int], object] = lambda rows: None,
@@ -157,11 +242,11 @@ def read(
     """
     path = Path(path)
     if check_file(path, wanted) == ".npy":
-        mapped = map_npy(path)
+        mapped = formats.map_npy(path)
         if mapped.dtype.type in (np.float16, np.float32, np.float64):
             return Vectors(mapped, None, path)
     ids: list[NDArray[Any]] = []
-    n = 0
+    n, id_type = 0, None
     try:
         with tempfile.TemporaryFile() as file:  # gone when nothing maps it any more
             for block in blocks(path, wanted=wanted):
@@ -176,13 +261,10 @@ def read(
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
             raise
-        raise FileError(
-            f"{path} does not fit in {tempfile.gettempdir()}, where its vectors are kept while "
-            "they are needed; set TMPDIR to a folder with more room, or save them as .npy"
-        ) from error
-    if not ids:
-        return Vectors(rows, None, path)
-    return Vectors(rows, np.concatenate(ids), path, block.id_name, id_type)
+        found = f"{path} does not fit in {tempfile.gettempdir()}, where it is kept while needed"
+        remedy = "set TMPDIR to a folder with more room, or save it as .npy"
+        raise FileError(f"{found}; {remedy}") from error
+    return Vectors(rows, np.concatenate(ids) if ids else None, path, block.id_name, id_type)
 
 
 def blocks(
@@ -197,7 +279,7 @@ def blocks(
     reader, _ = FORMATS[check_file(path, wanted)]
     found = reader(path, rows, wanted)
     row = 0
-    with reading(path):
+    with formats.reading(path):
         for ids, vectors, id_name in found:
             block = as_embeddings(vectors, str(path))
             if not row:
@@ -252,23 +334,18 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
     for side, ids in sides:
         order = np.argsort(ids, kind="stable")
         for at in np.flatnonzero(ids[order[1:]] == ids[order[:-1]])[:1]:
-            name, rows = (
-                f"{side.id_name} {str(ids[order[at]])!r}",
-                f"{order[at]} and {order[at + 1]}",
-            )
+            found = f"{side.path} has the {side.id_name} {ids[order[at]]!r}"
             remedy = "expected every id once: drop one of the two, or name other ids by --id"
-            raise FileError(f"{side.path} has the {name} in rows {rows}; {remedy}")
+            raise FileError(f"{found} in rows {order[at]} and {order[at + 1]}; {remedy}")
+    if np.array_equal(new.ids, old.ids):
+        return Pairs(new, old, None, None, "id")
     _, new_rows, old_rows = np.intersect1d(new.ids, old.ids, True, return_indices=True)
     order = np.argsort(new_rows)
     new_rows, old_rows = new_rows[order], old_rows[order]
-    of_new, of_old = (
-        f"{side.path} ({side.id_name}, such as {str(ids[0])!r})" for side, ids in sides
-    )
+    of_new, of_old = (f"{side.path} ({side.id_name}, such as {i[0]!r})" for side, i in sides)
     types = f", {new.id_type} there and {old.id_type} here" if new.id_type != old.id_type else ""
     remedy = "give the same objects the same ids, or name them by --id"
     require(len(new_rows) > 0, f"no id of {of_new} is in {of_old}{types}; {remedy}")
-    if len(new_rows) == len(new.ids) == len(old.ids) and np.array_equal(new_rows, old_rows):
-        return Pairs(new, old, None, None, "id")
     return Pairs(new, old, new_rows, old_rows, "id")
 
 

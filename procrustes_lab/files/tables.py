@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from .columns import Block, Column, FileError, Wanted, as_text, ending, is_number, natural, reading
+from .formats import Block, Column, FileError, Wanted, as_text, ending, is_number, natural, reading
 
 Opened = tuple[dict[str, Column], Callable[[list[str]], Iterator[Any]]]
 """The columns of a file, and what yields record batches of those named: vectors, and ids if any."""

@@ -17,7 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from procrustes_lab.core.archive import StrPath, blaming, replacing
-from procrustes_lab.files.columns import FileError
+from procrustes_lab.files.formats import FileError
 from procrustes_lab.files.outputs import check_output
 from procrustes_lab.lab import runner
 from procrustes_lab.lab.pages import PageExporter
@@ -54,7 +54,7 @@ def write_report(
     """Write the page that says whether the index of `old` can be kept for queries of `new`.
 
     Both are embedding files, see `procrustes_lab.files`, and `queries` two of the same queries, by
-    the old model and by the new; `columns` has the names of `files.columns.wanted_of`. Without
+    the old model and by the new; `columns` has the names of `files.formats.wanted_of`. Without
     files, the page is on the example, which upgrades a model of the descriptions in the installed
     libraries. `qrels` says which documents answer which queries, see `data.beir`. Of new
     vectors, `speed` is how many a second and `price` that of a million, for the cost; 0 where not

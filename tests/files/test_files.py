@@ -13,7 +13,7 @@ from embedding_files import WRITE, write_npz
 
 from procrustes_lab import files
 from procrustes_lab.files import FileError, outputs
-from procrustes_lab.files.columns import TEXT
+from procrustes_lab.files.formats import TEXT
 
 
 def vectors(n=20, d=3, dtype=np.float32, seed=0):
