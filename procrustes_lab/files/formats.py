@@ -51,21 +51,25 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, PermissionError):
+    except (FileError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:
         why = [*str(error).splitlines(), type(error).__name__][0]
-        said = f"is truncated or damaged: {why}; mend, copy or write it again"
-        if isinstance(error, ModuleNotFoundError):
+        said = f"{path} is truncated or damaged: {why}; mend, copy or write it again"
+        if str(error).startswith(str(path)):
+            said = str(error)
+        elif isinstance(error, ModuleNotFoundError):
             package = str(error.name).split(".")[0]
-            said = f"needs the package {package}: pip install 'procrustes-lab[files]'"
+            said = f"{path} needs the package {package}: pip install 'procrustes-lab[files]'"
         elif isinstance(error, UnicodeEncodeError):
-            said = "has a name that is not UTF-8; rename it"
+            said = f"{path} has a name that is not UTF-8; rename it"
         elif isinstance(error, MemoryError):
-            said = "needs more memory than there is: it is damaged, or has too large groups of rows"
+            said = (
+                f"{path} asks for more memory than there is: it is damaged, or has huge row groups"
+            )
         elif "Python objects" in why:
-            said = "holds pickled Python objects, which are never loaded; save an array of numbers"
-        raise FileError(why if why.startswith(str(path)) else f"{path} {said}") from error
+            said = f"{path} holds pickled Python objects, which are never loaded; save numbers"
+        raise FileError(said) from error
 
 
 class Block(NamedTuple):
@@ -124,8 +128,7 @@ class Wanted:
             return vectors, None
         named = [name for name in columns if name != vectors and ID_NAME.fullmatch(name)]
         remedy = (
-            "whole numbers, text, uuid or bytes: write it as one of these, name the ids by --id, "
-            "or pair rows by --by position"
+            "whole numbers, text, uuid or bytes: name ids by --id, or pair rows by --by position"
         )
         ids = only("ids", self.ids, named, remedy)
         n, of_ids = columns[vectors].length, columns[ids or vectors].length

@@ -68,17 +68,16 @@ def _write_header(file: IO[bytes], dtype: np.dtype[Any], *shape: int) -> None:
 def _write_npz(file: IO[bytes], blocks: Iterable[Block], path: Path) -> None:
     ids: dict[str, list[NDArray[Any]]] = {}
 
-    def noted() -> Iterable[Block]:
-        for block in blocks:
-            if block.ids is not None:
-                ids.setdefault(block.id_name or "ids", []).append(block.ids)
-            yield block
+    def noted(block: Block) -> Block:
+        if block.ids is not None:
+            ids.setdefault(block.id_name or "ids", []).append(block.ids)
+        return block
 
     with (
         tempfile.TemporaryFile(dir=path.parent) as vectors,  # the header needs all rows counted
         zipfile.ZipFile(file, "w") as archive,
     ):
-        _write_npy(vectors, noted(), path)
+        _write_npy(vectors, map(noted, blocks), path)
         vectors.seek(0)
         with archive.open("vectors.npy", "w", force_zip64=True) as member:
             shutil.copyfileobj(vectors, member, 2**20)

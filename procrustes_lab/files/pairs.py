@@ -79,7 +79,6 @@ class Vectors:
     ids: NDArray[Any] | None
     path: Path
     id_name: str | None = None  # in the file
-    id_type: str | None = None  # there: "whole numbers" or "text"
 
     def fetch(self, index: slice | NDArray[np.intp]) -> Embeddings:
         """Return some rows, in memory; NaN and infinity are a FileError that counts all of them."""
@@ -246,7 +245,7 @@ def read(
         if mapped.dtype.type in (np.float16, np.float32, np.float64):
             return Vectors(mapped, None, path)
     ids: list[NDArray[Any]] = []
-    n, id_type = 0, None
+    n = 0
     try:
         with tempfile.TemporaryFile() as file:  # gone when nothing maps it any more
             for block in blocks(path, wanted=wanted):
@@ -255,7 +254,6 @@ def read(
                 seen(len(block.rows))
                 if block.ids is not None:
                     ids.append(block.ids.astype(TEXT))
-                    id_type = "text" if block.ids.dtype == TEXT else "whole numbers"
             file.flush()
             rows = np.memmap(file, block.rows.dtype, "r", shape=(n, block.rows.shape[1]))
     except OSError as error:
@@ -264,7 +262,7 @@ def read(
         found = f"{path} does not fit in {tempfile.gettempdir()}, where it is kept while needed"
         remedy = "set TMPDIR to a folder with more room, or save it as .npy"
         raise FileError(f"{found}; {remedy}") from error
-    return Vectors(rows, np.concatenate(ids) if ids else None, path, block.id_name, id_type)
+    return Vectors(rows, np.concatenate(ids) if ids else None, path, block.id_name)
 
 
 def blocks(
@@ -343,9 +341,8 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
     order = np.argsort(new_rows)
     new_rows, old_rows = new_rows[order], old_rows[order]
     of_new, of_old = (f"{side.path} ({side.id_name}, such as {i[0]!r})" for side, i in sides)
-    types = f", {new.id_type} there and {old.id_type} here" if new.id_type != old.id_type else ""
     remedy = "give the same objects the same ids, or name them by --id"
-    require(len(new_rows) > 0, f"no id of {of_new} is in {of_old}{types}; {remedy}")
+    require(len(new_rows) > 0, f"no id of {of_new} is in {of_old}; {remedy}")
     return Pairs(new, old, new_rows, old_rows, "id")
 
 
@@ -363,10 +360,7 @@ def read_pairs(
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes, or of those of all files of a folder, in hexadecimal.
-
-    Raises ValueError if it is neither.
-    """
+    """Return, in hexadecimal, the SHA-256 of a file's bytes, or those of all files of a folder."""
     check_regular(path)
     digest = hashlib.sha256()
     for shard in shards(Path(path)):

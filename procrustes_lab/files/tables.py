@@ -52,12 +52,10 @@ def _parquet(path: Path, rows: int) -> Opened:
 
 def _arrow(path: Path, rows: int) -> Opened:
     mapped = pa.memory_map(str(path))
-    if mapped.read(6) == b"ARROW1":
-        file = pa.ipc.open_file(mapped)
-        found = map(file.get_batch, range(file.num_record_batches))
-    else:
-        mapped.seek(0)
-        found = file = pa.ipc.open_stream(mapped)
+    in_file = mapped.read(6) == b"ARROW1"
+    mapped.seek(0)
+    file = pa.ipc.open_file(mapped) if in_file else pa.ipc.open_stream(mapped)
+    found = map(file.get_batch, range(file.num_record_batches)) if in_file else file
 
     def batches(_: list[str]) -> Iterator[Any]:
         for batch in found:
@@ -148,12 +146,9 @@ def _json(path: Path, rows: int) -> Opened:
         raise FileError(f"{path} has no JSON object in its first line; {remedy}") from error
 
     def read(types: dict[str, Any], bytes_: int = LINE_BYTES) -> Any:
-        only = {"explicit_schema": pa.schema(types), "unexpected_field_behavior": "ignore"}
-        return pa.json.open_json(
-            pa.input_stream(path, compression="detect"),
-            pa.json.ReadOptions(use_threads=False, block_size=bytes_),
-            pa.json.ParseOptions(**only),
-        )
+        only = pa.json.ParseOptions(pa.schema(types), unexpected_field_behavior="ignore")
+        options = pa.json.ReadOptions(use_threads=False, block_size=bytes_)
+        return pa.json.open_json(pa.input_stream(path), options, only)
 
     if {"custom_id", "response"} <= first.keys():
         item = pa.struct({"index": pa.int64(), "embedding": NUMBERS})

@@ -578,7 +578,11 @@ CASES = {
         "has the id 'd1' in rows 0 and 1; expected",
     ),
     "disjoint ids": (npz(v=X[:1], id=["e"]), IDS, "no id of bad.npz (id, such as 'e') is in old"),
-    "other ids": (npz(v=X[:2], id=[1, 2]), IDS, "whole numbers there and text here; give the same"),
+    "other ids": (
+        npz(v=X[:2], id=[1, 2]),
+        IDS,
+        "such as '1') is in old.jsonl (_id, such as 'd0'); give the same",
+    ),
     "ids too few": (
         npz(v=X, id=["d1"]),
         IDS,
