@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 import procrustes_lab as pl
 from procrustes_lab import files
-from procrustes_lab.cli import fitting
+from procrustes_lab.cli import commands
 from procrustes_lab.cli import main as cli
 from procrustes_lab.files.adapter import Adapter
 from procrustes_lab.search.choose import choose
@@ -97,10 +97,10 @@ def test_every_format_gives_the_librarys_numbers(run, tmp_path, ending):
         assert (None if read.ids is None else read.ids.tolist()) == (ids if kept else None)
 
 
-@pytest.mark.parametrize("in_memory", [0, fitting.IN_MEMORY])
+@pytest.mark.parametrize("in_memory", [0, commands.IN_MEMORY])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_planted_rotation_is_recovered(run, monkeypatch, dtype, in_memory):
-    monkeypatch.setattr(fitting, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(commands, "IN_MEMORY", in_memory)
     x, y, turn = rotated_pair(n=500)
     np.save("new.npy", x.astype(dtype))
     np.save("old.npy", y.astype(dtype))
@@ -180,7 +180,7 @@ def test_the_map_is_chosen_by_held_out_pairs_and_says_what_it_keeps(run, monkeyp
         np.save("new.npy", x + shift)
         expected = choose(x + shift, y, seed=3)
         for in_memory in (2**28, 0):  # from arrays, and from moments and a sample
-            monkeypatch.setattr(fitting, "IN_MEMORY", in_memory)
+            monkeypatch.setattr(commands, "IN_MEMORY", in_memory)
             out = run("fit", "old.npy", "new.npy", "-o", "adapter.npz", "--seed", 3)
             adapter = Adapter.load("adapter.npz")
             assert (adapter.name, adapter.for_queries) == (expected.name, True)
