@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,7 +49,7 @@ class Adapter:
         given = np.asarray(scores, float)
         return np.asarray(np.interp(given, *self.knots)) if self.knots.size else given
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: archive.StrPath) -> None:
         """Write the adapter to an npz file, complete or not at all."""
         facts = {name: vars(self)[name] for name in _FACTS}
         facts |= {f"certificate_{name}": value for name, value in vars(self.certificate).items()}
@@ -58,7 +57,7 @@ class Adapter:
         self.alignment.save(path, direction=DIRECTION, **dims, **facts)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Adapter:
+    def load(cls, path: archive.StrPath) -> Adapter:
         """Read an adapter that `save` wrote.
 
         Raises OSError if there is no such file, and ValueError if it is damaged, of another
@@ -78,5 +77,5 @@ class Adapter:
                 sizes = dims, set(map(len, hashes)), len(read.kept), read.knots.shape[:-1]
                 require(sizes == (read.alignment.map.shape, {32}, 3, (2,)), "sizes disagree")
                 return read
-        found = f"{os.fspath(path)} has the direction {direction!r}, not {DIRECTION!r}"
+        found = f"{path} has the direction {direction!r}, not {DIRECTION!r}"
         raise ValueError(f"{found}: {_REMEDY}")

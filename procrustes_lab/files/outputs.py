@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from procrustes_lab.core.archive import replacing
+from procrustes_lab.core.archive import StrPath, replacing
 
 from .formats import TEXT, Block, reading, require
 
@@ -35,7 +35,7 @@ def check_output(path: Path, *inputs: Path, endings: Iterable[str] = ()) -> None
     require(writable, f"{folder} is read-only; choose another place for {name}")
 
 
-def write(path: str | os.PathLike[str], blocks: Iterable[Block]) -> None:
+def write(path: StrPath, blocks: Iterable[Block]) -> None:
     """Write blocks of vectors, at least one and all of one width and type, and their ids.
 
     The ending of `path` says which format: .npy (which has no place for ids), .npz, .parquet or

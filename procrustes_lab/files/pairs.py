@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from procrustes_lab.core.archive import check_regular
+from procrustes_lab.core.archive import StrPath, check_regular
 from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings, as_embeddings, suspect
 
@@ -227,9 +226,7 @@ def shards(path: Path) -> list[Path]:
 
 
 def read(
-    path: str | os.PathLike[str],
-    seen: Callable[[int], object] = lambda rows: None,
-    wanted: Wanted = BY_NAME,
+    path: StrPath, seen: Callable[[int], object] = lambda rows: None, wanted: Wanted = BY_NAME
 ) -> Vectors:
     """Read the vectors of a file, or of a folder of tables, and their ids if it has any.
 
@@ -265,9 +262,7 @@ def read(
     return Vectors(rows, np.concatenate(ids) if ids else None, path, block.id_name)
 
 
-def blocks(
-    path: str | os.PathLike[str], rows: int = BLOCK_ROWS, wanted: Wanted = BY_NAME
-) -> Iterator[Block]:
+def blocks(path: StrPath, rows: int = BLOCK_ROWS, wanted: Wanted = BY_NAME) -> Iterator[Block]:
     """Yield the vectors of a file, so many rows at a time and never all of them at once.
 
     All are of the width and the type of the first. Raises what `read` does, and FileError if a
@@ -347,8 +342,8 @@ def join(new: Vectors, old: Vectors, by: By = "auto") -> Pairs:
 
 
 def read_pairs(
-    old: str | os.PathLike[str],
-    new: str | os.PathLike[str],
+    old: StrPath,
+    new: StrPath,
     id_names: Sequence[str] = (),
     vector_names: Sequence[str] = (),
     by: By = "auto",
@@ -359,7 +354,7 @@ def read_pairs(
     return join(read(new, seen, of_new), read(old, seen, of_old), by)
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
+def sha256(path: StrPath) -> str:
     """Return, in hexadecimal, the SHA-256 of a file's bytes, or those of all files of a folder."""
     check_regular(path)
     digest = hashlib.sha256()
