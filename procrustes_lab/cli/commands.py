@@ -23,11 +23,10 @@ from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.formats import BY_NAME, wanted_of
 from procrustes_lab.files.pairs import check_file
 from procrustes_lab.report.verdict import Decision
-from procrustes_lab.search.choose import TRIAL, choose
+from procrustes_lab.search.choose import TRIAL, UNKNOWN, choose
 from procrustes_lab.search.maps import DEFAULT, MAPS, Mapper
 from procrustes_lab.search.migrate import Recalibration
 from procrustes_lab.search.retrieval import search
-from procrustes_lab.search.trial import UNKNOWN
 
 FAILED = 3  # exit code of a report whose verdict is one that `--fail-on` names
 VERDICTS = tuple(decision.code for decision in Decision)

@@ -24,9 +24,9 @@ from procrustes_lab.core.tables import table
 from procrustes_lab.core.validate import suspect
 from procrustes_lab.search.retrieval import search
 
-from .findings import KINDS, SEVERITIES, WORDS, Finding, Severity, found
 from .mixture import two_models
 from .pairing import ALPHA, RUN, Pairing, Side, any_at_random, share_at_random, shifts, suspects
+from .words import KINDS, SEVERITIES, WORDS, Finding, Severity, found
 
 HALF = 2.0**-11  # relative rounding error of half precision, the coarsest that vectors are kept in
 CONE = 0.7  # length of the mean of unit vectors from which half of every cosine is the mean's alone

@@ -12,8 +12,8 @@ from procrustes_lab.core.polar import polar
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.search.maps import unit_rows
 
-from .findings import Finding, found
 from .pairing import Pairing, Side
+from .words import Finding, found
 
 FEWEST = 200  # pairs; on fewer, topics look like models: a map learnt on 25 is one of their topic
 SPLITS = 3  # directions of the kernel that split a file; the first may be a topic, not a model

@@ -17,9 +17,9 @@ from procrustes_lab.core.polar import svd
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import require
 from procrustes_lab.files.pairs import Pairs
+from procrustes_lab.search.choose import Trial
 from procrustes_lab.search.maps import MAPS, Fitted, Spectra, unit_rows
 from procrustes_lab.search.retrieval import Indices, ranks
-from procrustes_lab.search.trial import Trial
 
 from .asked import Answers, ask, interval, read_questions
 from .diagnosis import Diagnosis, diagnose

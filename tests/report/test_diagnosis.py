@@ -11,8 +11,8 @@ import pytest
 
 from procrustes_lab.data import datasets, text_models
 from procrustes_lab.report.diagnosis import KINDS, Diagnosis, diagnose
-from procrustes_lab.report.findings import SEVERITIES, Finding
 from procrustes_lab.report.pairing import Pairing
+from procrustes_lab.report.words import SEVERITIES, Finding
 
 SHARED = Path(os.environ.get("PROCRUSTES_LAB_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

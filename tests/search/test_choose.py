@@ -6,10 +6,9 @@ from scipy.stats import ortho_group
 
 import procrustes_lab as pl
 from procrustes_lab.search import choose as module
-from procrustes_lab.search.choose import choose
+from procrustes_lab.search.choose import Trial, choose
 from procrustes_lab.search.maps import MAPS, Mapper
 from procrustes_lab.search.retrieval import ndcg
-from procrustes_lab.search.trial import Trial
 
 FEW = ("turn", "centred", "whitened 0.1", "least squares")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from procrustes_lab.search.choose import Trial, shared
 from procrustes_lab.search.maps import MAPS
 from procrustes_lab.search.retrieval import ranks, search
-from procrustes_lab.search.trial import Trial, shared
 
 
 def test_neighbours_are_the_nearest_others():
