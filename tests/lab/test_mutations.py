@@ -17,6 +17,8 @@ from procrustes_lab.data import datasets, text_models
 from procrustes_lab.lab import claims
 from procrustes_lab.search import retrieval
 
+pytestmark = pytest.mark.long  # it runs notebooks
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SAMPLE, RANKING, CKA = "12_from_sample_to_population", "13_certify_a_ranking", "14_compare_with_cka"
 BOUND, LENS = "10_derive_and_attain_the_bound", "11_see_both_sides"
