@@ -162,7 +162,6 @@ def filled(text: str, notebooks: Notebooks) -> str:
         "card": card(notebooks),
         "conversions": conversions(),
         "decisions": decisions(),
-        "formats": str(inspect.getdoc(pairs)).split("\n\n", 1)[1],
         "kept": str(KEPT),
         "repository": REPOSITORY or "the address of the repository",
     }

@@ -19,8 +19,8 @@ from procrustes_lab.core.certificate import certify
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import Block, FileError, Pairs, outputs, sha256
-from procrustes_lab.files.adapter import DIRECTION, Adapter
 from procrustes_lab.files.formats import BY_NAME, wanted_of
+from procrustes_lab.files.outputs import DIRECTION, Adapter
 from procrustes_lab.files.pairs import check_file
 from procrustes_lab.report.verdict import Decision
 from procrustes_lab.search.choose import TRIAL, UNKNOWN, choose

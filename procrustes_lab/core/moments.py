@@ -21,6 +21,7 @@ Batch = tuple[ArrayLike, ArrayLike]
 
 FORMAT = 1  # of the file that `Moments.save` writes
 CHECKPOINT_SECONDS = 10.0  # after which `Moments.from_batches` writes its checkpoint again
+FAN_IN = 8  # how many moments one task of Dask's adds, and holds in memory for it
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,10 +118,33 @@ class Moments:
         Shapes and errors are those of `from_arrays`, rows numbered by the whole array; TypeError
         for what is no Dask array, ValueError for blocks whose sizes Dask does not know.
         """
-        from .cluster import sum_over_blocks
+        import dask.array as da
+        from dask.delayed import delayed
 
-        total: Moments = sum_over_blocks(_moments_of_block, X, Y)
-        return total
+        for array, name in ((X, SOURCE), (Y, TARGET)):
+            if not isinstance(array, da.Array):
+                rule = "expected a dask array: Moments.from_arrays takes arrays in memory"
+                raise TypeError(f"{name} is a {type(array).__name__}; {rule}")
+            message = f"{name} has blocks of unknown size: call its compute_chunk_sizes() first"
+            require(not np.isnan(array.shape).any(), message)
+            as_embeddings(array._meta, name, allow_empty=True)  # its type and number of dimensions
+        # Shapes are judged by the same rules as in memory; one zero, repeated, stands for all rows.
+        as_pairs(np.broadcast_to(0.0, X.shape), np.broadcast_to(0.0, Y.shape))
+        X = X.rechunk({1: -1})
+        Y = Y.rechunk({0: X.chunks[0], 1: -1})
+
+        # Blockwise, because Dask then makes one task of loading both sides and summing them. Each
+        # array has one block of columns, so that all have the same blocks, if not their sizes.
+        starts = da.from_array(np.cumsum([0, *X.chunks[0][:-1]])[:, np.newaxis], chunks=1)
+        arrays = (X, "ij", Y, "ij", starts, "ij")
+        meta = np.empty((0, 0), object)
+        parts = da.blockwise(_moments_of_block, "ij", *arrays, align_arrays=False, meta=meta)
+        filled = zip(parts.to_delayed()[:, 0], X.chunks[0], strict=True)
+        level, total = [part for part, n in filled if n], delayed(sum)
+        while len(level) > 1:
+            level = [total(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
+        added: Moments = level[0].compute()
+        return added
 
     def save(self, path: StrPath) -> None:
         """Write the moments to an npz file, complete or not at all."""

@@ -1,22 +1,8 @@
 """Embedding files: vectors with or without ids, and the pairs that two files make.
 
 Vectors are memory-mapped: those of .npy where they are, those of other files after they have been
-read, block by block, into a temporary file. So what does not fit in memory can be measured and
-moved all the same. Nothing is ever unpickled.
-
-| ending | what it holds |
-| --- | --- |
-| .npy | one array (n, d); no ids |
-| .npz | an array (n, d), and an array (n,) of ids if there is one |
-| .parquet, .arrow, .feather | a column of lists of numbers, and a column of ids if there is one |
-| .jsonl, .ndjson | an object a line, with a list of numbers; or the answers of OpenAI's batches |
-| .csv, .tsv | a column of lists, or counted columns of numbers: dim_0, dim_1, … |
-| .vec, .txt | words and their vectors, as word2vec, GloVe and fastText write them |
-| .safetensors | a tensor (n, d), and a tensor (n,) of whole-number ids if there is one |
-
-Text may be compressed (.jsonl.gz), lists may be written out ("[0.1, 0.2]"), and a table may be a
-folder of files. Vectors are called vector, vectors, embedding or embeddings, or are the only column
-that could be vectors. Ids are known by their name alone, such as id, key, uuid or doc_id.
+read, block by block, into a temporary file. Nothing is ever unpickled. What each format holds, and
+how vectors and ids are found in it, is on the site's page of file formats (docs/formats.md).
 """
 
 from __future__ import annotations

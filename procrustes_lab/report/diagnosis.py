@@ -24,8 +24,17 @@ from procrustes_lab.core.tables import table
 from procrustes_lab.core.validate import suspect
 from procrustes_lab.search.retrieval import search
 
-from .mixture import two_models
-from .pairing import ALPHA, RUN, Pairing, Side, any_at_random, share_at_random, shifts, suspects
+from .pairing import (
+    ALPHA,
+    RUN,
+    Pairing,
+    Side,
+    any_at_random,
+    share_at_random,
+    shifts,
+    suspects,
+    two_models,
+)
 from .words import KINDS, SEVERITIES, WORDS, Finding, Severity, found
 
 HALF = 2.0**-11  # relative rounding error of half precision, the coarsest that vectors are kept in

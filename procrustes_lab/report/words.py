@@ -14,8 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from procrustes_lab.core.tables import Html
-
-from .pairing import Indices
+from procrustes_lab.search.retrieval import Indices
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

@@ -23,7 +23,7 @@ import procrustes_lab as pl
 from procrustes_lab import files
 from procrustes_lab.cli import commands
 from procrustes_lab.cli import main as cli
-from procrustes_lab.files.adapter import Adapter
+from procrustes_lab.files.outputs import Adapter
 from procrustes_lab.search.choose import choose
 
 N = 60

@@ -13,7 +13,7 @@ from dask.distributed import Client, LocalCluster
 from dask.sizeof import sizeof
 
 import procrustes_lab as pl
-from procrustes_lab.core import cluster
+from procrustes_lab.core import moments as module
 
 FIELDS = ("source_mean", "target_mean", "source_scatter", "cross_scatter", "target_scatter")
 
@@ -198,7 +198,7 @@ def test_at_most_so_many_moments_are_added_by_a_task(monkeypatch):
         sizes.append(len(parts))
         return sum(parts)
 
-    monkeypatch.setattr(cluster, "sum", total, raising=False)
+    monkeypatch.setattr(module, "sum", total, raising=False)
     X, Y = some_pairs()
     with dask.config.set(scheduler="synchronous"):
         pl.Moments.from_dask(da.from_array(X, chunks=(9, 7)), da.from_array(Y, chunks=(9, 4)))

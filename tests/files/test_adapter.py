@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import procrustes_lab as pl
-from procrustes_lab.files.adapter import Adapter
+from procrustes_lab.files.outputs import Adapter
 
 FACTS = {
     "name": "centred, whitened 0.1",
