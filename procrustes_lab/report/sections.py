@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from procrustes_lab.core import bounds, tables
-from procrustes_lab.core.learning import learning_curve
+from procrustes_lab.core.sampling import learning_curve
 from procrustes_lab.core.tables import Html
 from procrustes_lab.lab.plotting import COLOURS
 

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.alignment import align
 from procrustes_lab.core.certificate import Certificate, certify
-from procrustes_lab.core.learning import empirical_bernstein
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.polar import svd
+from procrustes_lab.core.sampling import empirical_bernstein
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import require
 from procrustes_lab.files.pairs import Pairs
