@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.validate import require
 from procrustes_lab.search import retrieval
+from procrustes_lab.search.retrieval import Indices
 
 from .cache import Folder
 from .datasets import ApiDescriptions
@@ -22,8 +23,6 @@ from .datasets import ApiDescriptions
 FILES = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
 
 METRICS = ("ndcg_cut_10", "recall_100", "recip_rank")  # by trec_eval's names
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,7 +45,7 @@ class Collection:
         return f"Collection({texts}, {sum(map(len, self.judgements))} judgements)"
 
     @property
-    def own(self) -> Rows:
+    def own(self) -> Indices:
         """The row of the document that each query is itself by its id, -1 where there is none.
 
         In some collections (ArguAna, Quora) queries are documents, by the same id. Such a query
@@ -62,7 +61,7 @@ class Collection:
         ]
         return np.array(own, dtype=np.int64)
 
-    def split(self, held_out: int, seed: int) -> tuple[Rows, Rows]:
+    def split(self, held_out: int, seed: int) -> tuple[Indices, Indices]:
         """Return rows of documents to fit on, and of at most `held_out` queries to evaluate.
 
         Queries are drawn at random; the documents answer none of them. Both are sorted. Raises
@@ -262,7 +261,7 @@ def at_chance(found: ArrayLike, grades: Sequence[Mapping[int, int]], *, seed: in
     rows, rng = np.asarray(found).tolist(), np.random.default_rng(seed)
     relevant = [{row for row, grade in judged.items() if grade > 0} for judged in grades]
 
-    def hits(order: Rows) -> int:
+    def hits(order: Indices) -> int:
         pairs = zip(relevant, order, strict=True)
         return sum(len(answers.intersection(rows[i])) for answers, i in pairs)
 

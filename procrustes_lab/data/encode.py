@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.archive import replacing
-from procrustes_lab.core.validate import as_embeddings, reject_nonfinite, require
+from procrustes_lab.core.validate import finite, require
+from procrustes_lab.search.maps import unit_rows
 
 from . import beir, datasets
 from .cache import Folder
@@ -137,8 +138,7 @@ def save_vectors(
     Of each text that was encoded the file keeps eight bytes of the SHA-256, and no text. Raises
     ValueError if names, texts and vectors are not equally many, or a name occurs twice.
     """
-    v = as_embeddings(vectors, "vectors")
-    reject_nonfinite(v, "vectors")
+    v = finite(vectors, "vectors")
     counts = f"{len(names)} names, {len(texts)} texts and {len(v)} vectors"
     equal = len(names) == len(texts) == len(v)
     require(equal, f"there are {counts}; expected equally many")
@@ -166,9 +166,7 @@ def find_vectors(path: Folder, names: Sequence[str], texts: Sequence[str]) -> Fo
         raise ValueError(f"{found}: write it again with {COMMAND}") from error
     place = np.array([places.get(name, -1) for name in names], dtype=np.int64)
     rows = np.flatnonzero((place >= 0) & (digests[place] == _digests(tuple(texts))))
-    vectors = steps[place[rows]].astype(np.float64)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Found(rows, vectors / np.where(lengths > 0, lengths, 1))
+    return Found(rows, unit_rows(steps[place[rows]].astype(np.float64)))
 
 
 @lru_cache(maxsize=2)  # several networks are asked for the same texts

@@ -23,11 +23,10 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import require
 
 from .cache import Folder, cached_arrays
-
-Matrix = NDArray[np.float64]
 
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 

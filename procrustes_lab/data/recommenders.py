@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import require
+from procrustes_lab.search.maps import unit_rows
+from procrustes_lab.search.retrieval import Indices
 
 from . import datasets
 from .cache import Folder, cached_arrays, data_folder, name_it
@@ -48,9 +51,6 @@ _RATING = re.compile(r"\d{1,18},\d{1,18},(0\.5|[1-4](\.[05])?|5(\.0)?),\d{1,18}\
 _LINES = 100_000  # parsed together
 
 Place = Path | zipfile.Path
-
-Matrix = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -295,5 +295,4 @@ def item_vectors(
     made_by = importlib.metadata.version("implicit"), np.__version__, Path(__file__).read_bytes()
     data = [(window.shape, window.indptr, window.indices) for window in windows]
     recipe = made_by, data, factors, iterations, seed, warm
-    vectors = np.stack(cached_arrays("item-vectors", recipe, make, data_home)).astype(float)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+    return unit_rows(np.stack(cached_arrays("item-vectors", recipe, make, data_home)).astype(float))

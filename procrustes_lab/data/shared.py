@@ -1,19 +1,20 @@
 """Real vectors that are not part of the project, read from the data folder where they are at hand.
 
 Each function raises FileNotFoundError, in one sentence, where they are not; `data_home` is the
-folder that holds theirs, see `procrustes_lab.data.cache.data_folder`.
+folder that holds theirs, see `procrustes_lab.data.cache.data_folder`. All rows are made directions:
+what is kept in half precision is not quite of length 1.
 """
 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from procrustes_lab.core.sums import Matrix
+from procrustes_lab.search.maps import unit_rows
 
 from . import beir
 from .cache import Folder, data_folder, name_it
 from .encode import NETWORKS
-
-Vectors = NDArray[np.float64]
 
 NEEDED = {
     "scifact": (*beir.FILES, *(f"vectors/{name}.npz" for name in NETWORKS)),
@@ -24,7 +25,7 @@ NEEDED = {
 
 def scifact(
     data_home: Folder | None = None,
-) -> tuple[beir.Collection, dict[str, tuple[Vectors, Vectors]]]:
+) -> tuple[beir.Collection, dict[str, tuple[Matrix, Matrix]]]:
     """Read SciFact, scientific claims and the abstracts that are evidence, by four networks.
 
     Returns the collection and, for each of `NETWORKS`, the vectors of all queries and of all
@@ -37,7 +38,8 @@ def scifact(
     for name in NETWORKS:
         path = home / "vectors" / f"{name}.npz"
         with np.load(path, allow_pickle=False) as file:
-            queries, documents = _unit(file["queries"]), _unit(file["documents"])
+            kept = file["queries"], file["documents"]
+        queries, documents = (unit_rows(side.astype(float)) for side in kept)
         sizes = len(collection.queries), len(collection.documents)
         if (len(queries), len(documents)) != sizes:
             found = f"{path} has vectors of {len(queries)} queries and {len(documents)} documents"
@@ -46,7 +48,7 @@ def scifact(
     return collection, vectors
 
 
-def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
+def flickr8k(data_home: Folder | None = None) -> tuple[Matrix, Matrix]:
     """Read CLIP's unit vectors of 100 pictures, (100, 512), and of their captions, (100, 5, 512).
 
     The model is openai/clip-vit-base-patch32 (Radford et al., 2021, arXiv:2103.00020), the pictures
@@ -55,21 +57,16 @@ def flickr8k(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
     return _pair("flickr8k-clip", data_home)
 
 
-def shop(data_home: Folder | None = None) -> tuple[Vectors, Vectors]:
+def shop(data_home: Folder | None = None) -> tuple[Matrix, Matrix]:
     """Read CLIP's unit vectors of 563 pictures of clothes and of their texts, both (563, 512)."""
     return _pair("shop-clip", data_home)
 
 
-def _pair(name: str, data_home: Folder | None) -> tuple[Vectors, Vectors]:
+def _pair(name: str, data_home: Folder | None) -> tuple[Matrix, Matrix]:
     home = _folder(name, data_home)
-    first, second = (_unit(np.load(home / file, allow_pickle=False)) for file in NEEDED[name])
+    kept = (np.load(home / file, allow_pickle=False) for file in NEEDED[name])
+    first, second = (unit_rows(side.astype(float)) for side in kept)
     return first, second
-
-
-def _unit(vectors: NDArray[np.floating]) -> Vectors:
-    """Return directions: what is kept in half precision is not quite of length 1."""
-    v = vectors.astype(np.float64)
-    return np.asarray(v / np.linalg.norm(v, axis=-1, keepdims=True))
 
 
 def _folder(name: str, data_home: Folder | None) -> Path:
