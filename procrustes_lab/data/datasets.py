@@ -71,7 +71,8 @@ def api_descriptions(data_home: Folder | None = None) -> ApiDescriptions:
     underscore, tests, bodies under 60 words, any object whose summary or body an earlier object
     has, and libraries that are not installed. Raises ModuleNotFoundError if none is.
     """
-    roots = {name: root for name in LIBRARIES if (root := _root(name)) is not None}
+    specs = {name: importlib.util.find_spec(name) for name in LIBRARIES}
+    roots = {name: Path(spec.origin).parent for name, spec in specs.items() if spec and spec.origin}
     if not roots:
         found = f"none of {', '.join(LIBRARIES.values())} is installed"
         raise ModuleNotFoundError(f"{found}; their docstrings are the data: install at least one")
@@ -171,14 +172,6 @@ def select(pairs: Iterable[Pair]) -> list[Pair]:
     return kept
 
 
-def digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return scikit-learn's 8 × 8 digits: images as rows, shape (1797, 64), and their labels."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    return images, labels
-
-
 def split(n: int, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide the rows 0 … n − 1 at random into those to fit on and `held_out` to evaluate, sorted.
 
@@ -188,9 +181,3 @@ def split(n: int, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[
     require(0 < held_out < n, message)
     order = np.random.default_rng(seed).permutation(n)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
-
-
-def _root(library: str) -> Path | None:
-    """Return the folder of an installed package without importing it."""
-    spec = importlib.util.find_spec(library)
-    return Path(spec.origin).parent if spec and spec.origin else None

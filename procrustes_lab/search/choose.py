@@ -24,7 +24,6 @@ FEWEST = 10  # pairs below which nothing is held out, and the first map is taken
 DRAWS = 1000  # samples that an interval is read from
 NEIGHBOURS = 10  # that are looked for
 
-Single = NDArray[np.float32]
 Judgements = Sequence[Mapping[int, int]]
 
 
@@ -85,7 +84,7 @@ class Trial:
         """Search with the target's own vectors: what an old model's queries find."""
         return self._search(self.y[self.asked], self.index)
 
-    def _search(self, sources: Matrix, index: Single) -> Found:
+    def _search(self, sources: Matrix, index: NDArray[np.float32]) -> Found:
         own, found = [], []
         for rows, scores in score_blocks(unit_rows(sources).astype(np.float32), index):
             score = np.take_along_axis(scores, self.asked[rows, np.newaxis], axis=1)
@@ -331,7 +330,7 @@ def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
     return {name: known[name] for name in names}
 
 
-def _single(index: Matrix) -> Single:
+def _single(index: Matrix) -> NDArray[np.float32]:
     """Return an index in single precision, about its mean: that moves all of a query's scores."""
     rest = index - index.mean(axis=0)
     return np.asarray(rest / (np.abs(rest).max() or 1.0), np.float32)

@@ -83,15 +83,8 @@ class Spectra:
         return Alignment(W, *errors, n, 1.0, *means, center is not None, whiten)
 
 
-@dataclass(frozen=True)
-class Mapper:
-    """A fit of shared `Spectra`, which takes pairs or their moments as well."""
-
-    fit: Callable[[Spectra], Fitted]
-
-    def __call__(self, X: ArrayLike | Moments | Spectra, Y: ArrayLike | None = None) -> Fitted:
-        """Fit on pairs, row i of X and of Y the same object."""
-        return self.fit(Spectra.of(X, Y))
+Mapper = Callable[..., Fitted]
+"""A fit on pairs (X, Y), row i of both the same object; or on their moments, or `Spectra`."""
 
 
 def whitened(source: float, target: float, center: Center = None) -> Callable[[Spectra], Alignment]:
@@ -213,7 +206,12 @@ _FITS: dict[str, Callable[[Spectra], Fitted]] = {
     "low-rank affine": low_rank_affine,
 }
 
-MAPS = {name: Mapper(fit) for name, fit in _FITS.items()}  # each called with (X, Y)
+
+def _of_pairs(fit: Callable[[Spectra], Fitted]) -> Mapper:
+    return lambda X, Y=None: fit(Spectra.of(X, Y))
+
+
+MAPS = {name: _of_pairs(fit) for name, fit in _FITS.items()}
 
 # What `choose` tries unless told otherwise: closed forms that leave the index as it is.
 DEFAULT = tuple(list(MAPS)[: list(MAPS).index("ridge on documents") + 1])

@@ -15,7 +15,6 @@ from procrustes_lab.data.cache import cached, data_folder
 from procrustes_lab.data.datasets import (
     MINIMUM_WORDS,
     api_descriptions,
-    digits,
     read_docstrings,
     select,
     split,
@@ -390,11 +389,3 @@ def test_a_split_is_a_seeded_partition():
 def test_a_split_with_an_empty_part_is_refused(held_out):
     with pytest.raises(ValueError, match=rf"held_out is {held_out}; expected 1 to 49"):
         split(50, held_out, seed=0)
-
-
-def test_digits_are_rows_of_64_grey_levels():
-    images, labels = digits()
-    assert images.shape == (1797, 64)
-    assert images.dtype == np.float64
-    assert (images.min(), images.max()) == (0, 16)
-    assert set(labels) == set(range(10))
