@@ -62,8 +62,8 @@ def table(
     text = "\n".join([*([caption, ""] if caption else []), *(f"| {line} |" for line in piped)])
 
     sides = [f"text-align:{'right' if right else 'left'}" for right in numeric]
-    wraps = [f";white-space:{'nowrap' if right else 'normal'}" for right in numeric]
-    styles = [side + wrap for side, wrap in zip(sides, wraps, strict=True)]
+    wraps = ["nowrap" if right else "normal" for right in numeric]
+    styles = [f"{side};white-space:{wrap}" for side, wrap in zip(sides, wraps, strict=True)]
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
     head = _html_row("th", map(escape, columns), sides)
     body = "".join(_html_row("td", row, styles) for row in marked)

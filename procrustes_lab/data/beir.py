@@ -4,6 +4,7 @@ BEIR: Thakur et al. (2021), arXiv:2104.08663.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from procrustes_lab.core.archive import check_regular
 from procrustes_lab.core.validate import require
 from procrustes_lab.search import retrieval
-from procrustes_lab.search.retrieval import Indices
 
 from .cache import Folder
 from .datasets import ApiDescriptions
@@ -45,7 +45,7 @@ class Collection:
         return f"Collection({texts}, {sum(map(len, self.judgements))} judgements)"
 
     @property
-    def own(self) -> Indices:
+    def own(self) -> retrieval.Indices:
         """The row of the document that each query is itself by its id, -1 where there is none.
 
         In some collections (ArguAna, Quora) queries are documents, by the same id. Such a query
@@ -61,7 +61,7 @@ class Collection:
         ]
         return np.array(own, dtype=np.int64)
 
-    def split(self, held_out: int, seed: int) -> tuple[Indices, Indices]:
+    def split(self, held_out: int, seed: int) -> tuple[retrieval.Indices, retrieval.Indices]:
         """Return rows of documents to fit on, and of at most `held_out` queries to evaluate.
 
         Queries are drawn at random; the documents answer none of them. Both are sorted. Raises
@@ -196,10 +196,7 @@ def read_judgements(
 
 
 def _is_whole(text: str) -> bool:
-    try:
-        return float(text).is_integer()
-    except ValueError:
-        return False
+    return re.fullmatch(r"[+-]?\d+(\.0*)?", text) is not None
 
 
 def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
@@ -261,7 +258,7 @@ def at_chance(found: ArrayLike, grades: Sequence[Mapping[int, int]], *, seed: in
     rows, rng = np.asarray(found).tolist(), np.random.default_rng(seed)
     relevant = [{row for row, grade in judged.items() if grade > 0} for judged in grades]
 
-    def hits(order: Indices) -> int:
+    def hits(order: retrieval.Indices) -> int:
         pairs = zip(relevant, order, strict=True)
         return sum(len(answers.intersection(rows[i])) for answers, i in pairs)
 

@@ -101,7 +101,7 @@ class Towers:
 
     def encode_images(self, images: NDArray[np.uint8]) -> Matrix:
         """Return one unit row per picture."""
-        return _tower(self.image, _pixels(images) - self.mean_image)
+        return _tower(self.image, images.reshape(len(images), -1) / 255 - self.mean_image)
 
     def encode_names(self, names: Sequence[str]) -> Matrix:
         """Return one unit row per name."""
@@ -147,7 +147,7 @@ def train(
     *weights, mean_image, rarity = cached_arrays(
         "glyph-towers",
         (code, images.tobytes(), names, *settings),
-        lambda: _train(_pixels(images), _counts(names), *settings),
+        lambda: _train(images.reshape(len(images), -1) / 255, _counts(names), *settings),
         data_home,
     )
     return Towers(weights[:4], weights[4:], mean_image, rarity)
@@ -161,7 +161,11 @@ def _train(
     mean_image = pixels.mean(axis=0)
     rarity = np.log(len(counts) / (1 + np.count_nonzero(counts, axis=0))) + 1
     images, texts = pixels - mean_image, normalize(counts * rarity)
-    weights = [w for side in (images, texts) for w in _first_weights(rng, side.shape[1], dimension)]
+    weights = []  # that keep the size of what passes through them (He et al., 2015)
+    for inputs in (images.shape[1], texts.shape[1]):
+        for rows, columns, gain in ((inputs, HIDDEN, 2), (HIDDEN, dimension, 1)):
+            drawn = rng.normal(scale=np.sqrt(gain / rows), size=(rows, columns))
+            weights += [drawn, np.zeros(columns)]
 
     def loss(weights: Sequence[Matrix], step: int) -> Matrix:
         rows = rng.choice(len(images), BATCH, replace=False)
@@ -173,13 +177,6 @@ def _train(
     return [*trained, mean_image, rarity]
 
 
-def _first_weights(rng: np.random.Generator, inputs: int, outputs: int) -> tuple[Matrix, ...]:
-    """Draw weights that keep the size of what passes through them (He et al., 2015)."""
-    hidden = rng.normal(scale=np.sqrt(2 / inputs), size=(inputs, HIDDEN))
-    last = rng.normal(scale=np.sqrt(1 / HIDDEN), size=(HIDDEN, outputs))
-    return hidden, np.zeros(HIDDEN), last, np.zeros(outputs)
-
-
 def _tower(layers: Sequence[Matrix], inputs: Matrix) -> Matrix:
     """Apply one hidden layer of rectified units, then divide by the length."""
     hidden, hidden_offset, last, last_offset = layers
@@ -187,10 +184,6 @@ def _tower(layers: Sequence[Matrix], inputs: Matrix) -> Matrix:
     out = anp.dot(active, last) + last_offset
     unit: Matrix = out / anp.sqrt(anp.sum(out**2, axis=1, keepdims=True) + 1e-12)
     return unit
-
-
-def _pixels(images: NDArray[np.uint8]) -> Matrix:
-    return images.reshape(len(images), -1) / 255.0
 
 
 def _counts(names: Sequence[str]) -> Matrix:

@@ -45,9 +45,7 @@ MOVIELENS_HASHES = {
 LIKED = 3.5  # the least rating that counts as an interaction
 
 _COLUMNS = [("userId", np.int64), ("movieId", np.int64), ("rating", float), ("timestamp", np.int64)]
-
 _RATING = re.compile(r"\d{1,18},\d{1,18},(0\.5|[1-4](\.[05])?|5(\.0)?),\d{1,18}\r?\n?")
-
 _LINES = 100_000  # parsed together
 
 Place = Path | zipfile.Path

@@ -31,9 +31,7 @@ OFFSETS = range(-LARGEST_OFFSET, LARGEST_OFFSET + 1)
 RUN = 50  # rows that decide on their offset together: enough for the t-test to be a good one
 PURITY = 0.8  # share of the suspect rows that should be wrong
 BLOCK_ROWS = 512  # at most at a time: they fit in a cache, few have neighbours in the next block
-# Pairs from which two models are told; on fewer, topics look like models: a map learnt on 25 is one
-# of their topic.
-FEWEST = 200
+FEWEST = 200  # pairs from which two models are told: on fewer, topics look like models
 SPLITS = 3  # directions of the kernel that split a file; the first may be a topic, not a model
 LOST = 1 / 4  # rank beyond which a partner is lost: a map of the other model does not find it
 

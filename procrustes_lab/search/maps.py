@@ -207,11 +207,12 @@ _FITS: dict[str, Callable[[Spectra], Fitted]] = {
 }
 
 
-def _of_pairs(fit: Callable[[Spectra], Fitted]) -> Mapper:
+def of_pairs(fit: Callable[[Spectra], Fitted]) -> Mapper:
+    """Let a fit of `Spectra` take pairs or their moments as well."""
     return lambda X, Y=None: fit(Spectra.of(X, Y))
 
 
-MAPS = {name: _of_pairs(fit) for name, fit in _FITS.items()}
+MAPS = {name: of_pairs(fit) for name, fit in _FITS.items()}
 
 # What `choose` tries unless told otherwise: closed forms that leave the index as it is.
 DEFAULT = tuple(list(MAPS)[: list(MAPS).index("ridge on documents") + 1])

@@ -7,7 +7,7 @@ from scipy.stats import ortho_group
 import procrustes_lab as pl
 from procrustes_lab.search import choose as module
 from procrustes_lab.search.choose import Trial, choose
-from procrustes_lab.search.maps import MAPS, Mapper
+from procrustes_lab.search.maps import MAPS, of_pairs
 from procrustes_lab.search.retrieval import ndcg
 
 FEW = ("turn", "centred", "whitened 0.1", "least squares")
@@ -70,10 +70,10 @@ def test_no_map_sees_what_judges_or_grades_it(monkeypatch):
 
     def watched(pairs):
         fitted.append({tuple(v) for v in pairs.x})
-        return MAPS["turn"].fit(pairs)
+        return MAPS["turn"](pairs)
 
     monkeypatch.setattr(module, "Trial", Watched)
-    choose(X, Y, maps={"turn": Mapper(watched)})
+    choose(X, Y, maps={"turn": of_pairs(watched)})
     grading, judging = asked
     assert len(grading) == len(judging) == 300
     assert not grading & judging
@@ -82,7 +82,7 @@ def test_no_map_sees_what_judges_or_grades_it(monkeypatch):
     assert len(fitted[1]) == 1500
 
     asked.clear(), fitted.clear()
-    choose(X[:100], Y[:100], maps={"turn": Mapper(watched)})
+    choose(X[:100], Y[:100], maps={"turn": of_pairs(watched)})
     grading, *judging = asked
     assert sum(map(len, judging)) == 80
     assert all(not part & seen for part, seen in zip(judging, fitted, strict=False))
@@ -96,9 +96,9 @@ def test_grades_of_a_useless_map_are_chance_and_of_the_best_are_not():
     def useless(pairs):
         return pairs.alignment(ortho_group.rvs(8, random_state=5))
 
-    choice = choose(X, Y[rng.permutation(1000)], maps={"useless": Mapper(useless)})
+    choice = choose(X, Y[rng.permutation(1000)], maps={"useless": of_pairs(useless)})
     assert choice.kept.value < 0.05
-    better = choose(X, Y, maps={"useless": Mapper(useless), "turn": MAPS["turn"]})
+    better = choose(X, Y, maps={"useless": of_pairs(useless), "turn": MAPS["turn"]})
     assert better.name == "turn"
 
 

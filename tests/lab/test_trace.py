@@ -3,7 +3,7 @@
 import numpy as np
 import sympy as sp
 
-from procrustes_lab.lab.algebra import trace
+from procrustes_lab.lab.claims import trace
 
 A, B, At, Bt = sp.symbols("A B At Bt", commutative=False)
 TRANSPOSED = {A: At, At: A, B: Bt, Bt: B}
