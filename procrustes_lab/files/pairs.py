@@ -341,7 +341,7 @@ def read_pairs(
 
 
 def sha256(path: StrPath) -> str:
-    """Return, in hexadecimal, the SHA-256 of a file's bytes, or those of all files of a folder."""
+    """Return the SHA-256, in hexadecimal, of a file or a folder's files; ValueError for a pipe."""
     check_regular(path)
     digest = hashlib.sha256()
     for shard in shards(Path(path)):
