@@ -1,10 +1,11 @@
-"""Notebooks executed in this process, as `procrustes_lab.lab.runner.run` does in a kernel.
+"""Notebooks executed in this process by papermill, as `procrustes_lab.lab.runner` does in kernels.
 
-A kernel takes two seconds to start and to import what is imported here already.
+A kernel takes three seconds to start, to import what is imported here already, and to end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import matplotlib as mpl
 import nbformat
+import papermill
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from nbformat import v4
+from nbformat import NotebookNode, v4
+from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 from traitlets.config import Config
 
 from procrustes_lab.lab import claims, runner
@@ -22,29 +25,46 @@ from procrustes_lab.lab import claims, runner
 SETTINGS = Config({"HistoryManager": {"enabled": False}})
 
 
+class InProcess(Engine):
+    """Executes a notebook's cells in a shell of this process, up to the first that raises."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: NotebookExecutionManager, kernel_name: str, **_: object
+    ) -> None:
+        claims._ledger.clear()
+        main = sys.modules["__main__"]  # a shell puts itself there
+        shell = InteractiveShell.instance(config=SETTINGS)
+        try:
+            with mpl.rc_context():
+                code = (cell for cell in nb_man.nb.cells if cell.cell_type == "code")
+                all(execute(shell, cell) for cell in code)
+        finally:
+            InteractiveShell.clear_instance()
+            sys.modules["__main__"] = main
+            claims._ledger.clear()
+
+
+papermill_engines.register("in-process", InProcess)
+
+
+def executed(path: Path, parameters: Mapping[str, Any], output: Path | None = None) -> NotebookNode:
+    """Return a notebook as executed with some parameters, in its folder."""
+    book = runner.normalised(nbformat.read(path, as_version=4))
+    settings = {"engine_name": "in-process", "kernel_name": "python3", "progress_bar": False}
+    with contextlib.chdir(path.parent):
+        return papermill.execute_notebook(book, output, dict(parameters), **settings)
+
+
 def run(notebooks: Sequence[Path], output: Path, *, parameters: Mapping[str, Any]) -> None:
     """Execute a notebook up to its first error, and write it into the folder `notebooks`."""
     [path] = notebooks
-    notebook = runner.normalised(nbformat.read(path, as_version=4))
-    claims._ledger.clear()
-    main = sys.modules["__main__"]  # a shell puts itself there
-    shell = InteractiveShell.instance(config=SETTINGS)
-    try:
-        with mpl.rc_context():
-            for cell in notebook.cells:
-                if cell.cell_type == "code" and not execute(shell, cell):
-                    break
-                if "parameters" in cell.metadata.get("tags", []):
-                    shell.push(dict(parameters))
-    finally:
-        InteractiveShell.clear_instance()
-        sys.modules["__main__"] = main
-        claims._ledger.clear()
     (output / "notebooks").mkdir()
-    nbformat.write(notebook, output / "notebooks" / path.name)
+    with contextlib.suppress(papermill.PapermillExecutionError):
+        executed(path, parameters, output / "notebooks" / path.name)
 
 
-def execute(shell: InteractiveShell, cell: nbformat.NotebookNode) -> bool:
+def execute(shell: InteractiveShell, cell: NotebookNode) -> bool:
     """Execute a cell, keep what it shows, and return whether it raised nothing."""
     with capture_output() as shown:
         result = shell.run_cell(cell.source, store_history=True)

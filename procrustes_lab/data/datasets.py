@@ -55,6 +55,11 @@ class ApiDescriptions:
     libraries: tuple[str, ...]
     versions: dict[str, str]
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All documents, then all queries."""
+        return self.documents + self.queries
+
     def __len__(self) -> int:
         return len(self.names)
 

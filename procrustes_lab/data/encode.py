@@ -125,7 +125,7 @@ class Found(NamedTuple):
     """Which of the texts that were asked for have a vector, in order; and their unit vectors."""
 
     rows: NDArray[np.int64]
-    vectors: NDArray[np.float64]
+    vectors: NDArray[np.float32]
 
 
 def save_vectors(
@@ -166,7 +166,7 @@ def find_vectors(path: Folder, names: Sequence[str], texts: Sequence[str]) -> Fo
         raise ValueError(f"{found}: write it again with {COMMAND}") from error
     place = np.array([places.get(name, -1) for name in names], dtype=np.int64)
     rows = np.flatnonzero((place >= 0) & (digests[place] == _digests(tuple(texts))))
-    return Found(rows, unit_rows(steps[place[rows]].astype(np.float64)))
+    return Found(rows, unit_rows(steps[place[rows]].astype(np.float32)))
 
 
 @lru_cache(maxsize=2)  # several networks are asked for the same texts

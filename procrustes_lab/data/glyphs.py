@@ -31,10 +31,10 @@ from .cache import Folder, cached_arrays
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 SIZE = 24  # height and width of a picture in pixels
-TEXT_FEATURES = 1024  # columns that words and runs of letters are hashed into
+TEXT_FEATURES = 512  # columns that words and runs of letters are hashed into
 HIDDEN = 256
 BATCH = 256
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 4e-3
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from . import datasets
 from .cache import Folder, cached_arrays, data_folder, name_it
 
 COMMON = 0.1  # a term in a larger share of the documents says little about any of them
-LEARNING_RATE = 0.03
+LEARNING_RATE = 0.08
 
 MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/"
 
@@ -241,7 +241,7 @@ def fit(
     window: sparse.csr_matrix,
     *,
     factors: int = 32,
-    iterations: int = 60,
+    iterations: int = 30,
     seed: int = 0,
     start: Factors | None = None,
 ) -> Factors:
@@ -269,7 +269,7 @@ def item_vectors(
     windows: Sequence[sparse.csr_matrix],
     *,
     factors: int = 32,
-    iterations: int = 60,
+    iterations: int = 30,
     seed: int = 0,
     warm: bool = False,
     data_home: Folder | None = None,

@@ -39,7 +39,7 @@ def scifact(
         path = home / "vectors" / f"{name}.npz"
         with np.load(path, allow_pickle=False) as file:
             kept = file["queries"], file["documents"]
-        queries, documents = (unit_rows(side.astype(float)) for side in kept)
+        queries, documents = (unit_rows(side.astype(np.float32)) for side in kept)
         sizes = len(collection.queries), len(collection.documents)
         if (len(queries), len(documents)) != sizes:
             found = f"{path} has vectors of {len(queries)} queries and {len(documents)} documents"

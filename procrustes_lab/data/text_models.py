@@ -6,7 +6,7 @@ networks are pretrained, and their vectors of the API descriptions come with the
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def embed(
     fitted_on: Sequence[str],
     dimension: int = 384,
     seed: int = 0,
+    corpus: Sequence[str] | None = None,
     data_home: Folder | None = None,
 ) -> NDArray[np.float64]:
     """Embed texts by latent semantic analysis: tf–idf weights, then a truncated SVD.
@@ -47,7 +48,8 @@ def embed(
     out what it is to be evaluated on. Returned is a unit row for each text, of that dimension, and
     a zero row for a text without a known feature, kept between calls by `cached_arrays`. Raises
     ValueError if the name is unknown, the texts are one string, or the dimension is not less than
-    the number of known texts and of features.
+    the number of known texts and of features. A `corpus` of which all texts are changes nothing
+    but the time: its features are counted once, for all models of any part of it, and kept too.
 
     A feature found in a single known text cannot relate it to another and is dropped; of the
     others the `LIMIT` most frequent stay, and of equally frequent ones the first in the alphabet.
@@ -62,19 +64,33 @@ def embed(
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
     code = Path(__file__).read_bytes(), version("scikit-learn"), np.__version__
     recipe = name, list(texts), list(fitted_on), dimension, seed
-    make = partial(_latent_semantics, *recipe)
+    make = partial(_latent_semantics, *recipe, corpus, data_home)
     return cached_arrays(f"embeddings-{name}", (code, *recipe), make, data_home)[0]
 
 
 def _latent_semantics(
-    name: str, texts: Sequence[str], fitted_on: Sequence[str], dimension: int, seed: int
+    name: str,
+    texts: Sequence[str],
+    fitted_on: Sequence[str],
+    dimension: int,
+    seed: int,
+    corpus: Sequence[str] | None,
+    data_home: Folder | None,
 ) -> list[NDArray[np.float64]]:
     from sklearn.decomposition import TruncatedSVD  # half a second, which a kept result spares
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.preprocessing import normalize
 
-    row = {text: i for i, text in enumerate(dict.fromkeys([*texts, *fitted_on]))}
-    counts = _counts(name, tuple(row))
+    counted = tuple(dict.fromkeys([*texts, *fitted_on] if corpus is None else corpus))
+    row = {text: i for i, text in enumerate(counted)}
+    if lacking := [text for text in dict.fromkeys([*texts, *fitted_on]) if text not in row]:
+        raise ValueError(f"corpus lacks {len(lacking)} of the texts, such as {lacking[0][:40]!r}")
+    recipe = Path(__file__).read_bytes(), version("scikit-learn"), name, counted
+    make = partial(_counts, name, counted)
+    data, indices, indptr, shape = (
+        make() if corpus is None else cached_arrays(f"counts-{name}", recipe, make, data_home)
+    )
+    counts = csr_matrix((data, indices, indptr), (int(shape[0]), int(shape[1])))
     known = counts[[row[text] for text in fitted_on]]
     shared = np.flatnonzero(known.getnnz(axis=0) > 1)
     often = np.argsort(-np.ravel(known.sum(axis=0))[shared], kind="stable")
@@ -92,18 +108,18 @@ def _latent_semantics(
     return [normalize(coordinates.astype(np.float64))]
 
 
-@lru_cache(maxsize=len(FEATURES))  # models of the same texts, fitted on other parts of them
-def _counts(name: str, texts: tuple[str, ...]) -> csr_matrix:
-    """Count every feature of every text, features in alphabetical order."""
+def _counts(name: str, texts: Sequence[str]) -> list[NDArray[Any]]:
+    """Count every feature of every text, features in alphabetical order: a matrix by rows."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     counter = CountVectorizer(**FEATURES[name], dtype=np.float32)
-    return csr_matrix(counter.fit_transform(texts)).sorted_indices()
+    counts = csr_matrix(counter.fit_transform(texts)).sorted_indices()
+    return [counts.data, counts.indices, counts.indptr, np.array(counts.shape)]
 
 
 def network(
     name: str, descriptions: ApiDescriptions, folder: Folder | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Return queries and documents, unit rows (k, d), by a network of `NETWORKS`, and of whom.
 
     The third are the k rows of `descriptions` that they belong to, the same for all four networks.

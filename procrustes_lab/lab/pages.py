@@ -34,7 +34,7 @@ def heading(notebook: NotebookNode) -> tuple[str, str]:
 def breadth(png: str) -> str:
     """Say how broad a picture in base64 is: its text is small where a phone's width has to do."""
     width = int.from_bytes(base64.b64decode(png[:32])[16:20])
-    return "broad" if width > 900 else "medium" if width > 680 else "narrow"
+    return "broad" if width > 1080 else "medium" if width > 816 else "narrow"
 
 
 def _formula(tex: str, display: str = "inline") -> str:
@@ -72,10 +72,11 @@ class PageExporter(HTMLExporter):
         return str(MarkdownWithMath(renderer=renderer).render(source))
 
     def default_filters(self) -> Any:
-        """Yield nbconvert's filters, and ours for formulas that a cell has put out."""
+        """Yield nbconvert's filters, and ours, one of which leaves code as Pygments wrote it."""
         yield from super().default_filters()  # type: ignore[no-untyped-call]
         yield "latex2html", lambda source: _formula(source.strip(" $\n"), "block")
         yield "breadth", breadth
+        yield "clean_html", lambda source: source
 
 
 def write_page(path: Path, folder: Path) -> None:

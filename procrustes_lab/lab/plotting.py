@@ -1,5 +1,6 @@
 """How the laboratory draws: one style, one palette, and the same bytes for the same picture."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -60,20 +62,26 @@ def dark_style() -> Iterator[None]:
         yield
 
 
-def save(fig: Figure, name: str, svg: bool = False) -> None:
-    """Write ``<name>.png``, and ``<name>.svg`` if asked: the same bytes for the same picture.
+def save(fig: Figure, name: str, *, svg: bool = False, show: bool = True) -> None:
+    """Draw a figure, show it where it is said and close it: the same bytes for the same picture.
 
-    The folder is the one that the environment variable ``PROCRUSTES_LAB_FIGURES`` names, made if
-    need be. With the variable unset nothing is written: a reader's notebook leaves no files behind.
+    It is also written as ``<name>.png``, and ``<name>.svg`` if asked, into the folder that the
+    environment variable ``PROCRUSTES_LAB_FIGURES`` names, made if need be. With the variable unset
+    nothing is written: a reader's notebook leaves no files behind.
     """
-    if not (folder := os.environ.get(FIGURES_VARIABLE)):
-        return
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    from IPython.display import Image, display
+
     # Version and date stamps would make equal pictures differ, as would random element names.
-    fig.savefig(Path(folder, f"{name}.png"), metadata={"Software": None})
-    if svg:
-        with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "procrustes-lab"}):
-            fig.savefig(Path(folder, f"{name}.svg"), metadata={"Creator": None, "Date": None})
+    fig.savefig(picture := io.BytesIO(), metadata={"Software": None})
+    if folder := os.environ.get(FIGURES_VARIABLE):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        Path(folder, f"{name}.png").write_bytes(picture.getvalue())
+        if svg:
+            with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "procrustes-lab"}):
+                fig.savefig(Path(folder, f"{name}.svg"), metadata={"Creator": None, "Date": None})
+    if show:
+        display(Image(picture.getvalue()))
+    plt.close(fig)
 
 
 def keep(table: Html, name: str) -> None:

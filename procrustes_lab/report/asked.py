@@ -153,7 +153,7 @@ def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int
 
     def scored(name: str) -> tuple[float, Interval]:
         values = graded[name][:, 0]
-        return float(values.mean()), interval(values - before, seed)
+        return float(values.mean()), bootstrap_interval(values - before, seed)
 
     (through, gain), (native, promise) = scored(aligned(chosen)), scored(NEW)
     outcome = Search(
@@ -165,8 +165,3 @@ def ask(questions: Questions, maps: Mapping[str, Fitted], chosen: str, seed: int
         ),
     )
     return Answers(questions, graded, before, after, rows, chosen, chose, outcome)
-
-
-def interval(values: Matrix, seed: int) -> Interval:
-    """Return the 95 % bootstrap interval of a mean."""
-    return bootstrap_interval(values, np.random.default_rng(seed))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from procrustes_lab.data import beir, datasets, text_models
 
@@ -24,8 +26,8 @@ def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, ...]:
     ids, names = np.array(collection.document_ids), np.array(collection.query_ids)[asked]
     texts = [*collection.documents, *(collection.queries[j] for j in asked)]
     fitted_on = [collection.documents[i] for i in known]
-    counts = text_models.embed(old, texts, fitted_on=fitted_on, seed=seed)
-    vectors = {
+    counts = text_models.embed(old, texts, fitted_on=fitted_on, seed=seed, corpus=data.texts)
+    vectors: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
         f"{old} LSA": (counts[: len(ids)], ids),
         "MiniLM": (minilm[1], ids),
         f"{old} LSA, queries": (counts[len(ids) :], names),

@@ -22,8 +22,9 @@ from procrustes_lab.core import bounds, tables
 from procrustes_lab.core.sampling import learning_curve
 from procrustes_lab.core.tables import Html
 from procrustes_lab.lab.plotting import COLOURS
+from procrustes_lab.search.retrieval import bootstrap_interval
 
-from .asked import NEW, OLD, again, aligned, interval
+from .asked import NEW, OLD, again, aligned
 from .study import NATIVE, Study, sides_named
 from .words import paragraphs, sentence, template, words
 
@@ -233,7 +234,7 @@ def made_from(study: Study, command: str, about: Mapping[str, str]) -> Html:
 
 def with_interval(study: Study, values: NDArray[Any]) -> tuple[float, float, float]:
     """Return a mean with its 95 % interval, as tables show it."""
-    return float(np.mean(values)), *interval(np.asarray(values, float), study.seed)
+    return float(np.mean(values)), *bootstrap_interval(values, study.seed)
 
 
 def items(entries: Iterable[tuple[str, str]]) -> Html:

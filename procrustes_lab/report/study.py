@@ -19,9 +19,9 @@ from procrustes_lab.core.validate import require
 from procrustes_lab.files.pairs import Pairs
 from procrustes_lab.search.choose import Trial
 from procrustes_lab.search.maps import MAPS, Fitted, Spectra, unit_rows
-from procrustes_lab.search.retrieval import Indices, ranks
+from procrustes_lab.search.retrieval import Indices, bootstrap_interval, ranks
 
-from .asked import Answers, ask, interval, read_questions
+from .asked import Answers, ask, read_questions
 from .diagnosis import Diagnosis, diagnose
 from .verdict import CHANCE, Evidence, Verdict, decide
 
@@ -152,7 +152,7 @@ def study(
         found=float(first[chosen].mean()),
         overlap=float(shared[chosen].mean()),
         native=float(shared[NATIVE].mean()),
-        ahead=interval(shared[chosen] - shared[NATIVE], seed),
+        ahead=bootstrap_interval(shared[chosen] - shared[NATIVE], seed),
         search=answered.outcome if answered else None,
     )
     counted = {"choosing": chooses, "held out": held, "spared": spared, "among": among}

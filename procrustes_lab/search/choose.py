@@ -330,7 +330,7 @@ def _named(maps: Iterable[str] | Mapping[str, Mapper]) -> dict[str, Mapper]:
     return {name: known[name] for name in names}
 
 
-def _single(index: Matrix) -> NDArray[np.float32]:
+def _single(index: Embeddings) -> NDArray[np.float32]:
     """Return an index in single precision, about its mean: that moves all of a query's scores."""
     rest = index - index.mean(axis=0)
     return np.asarray(rest / (np.abs(rest).max() or 1.0), np.float32)

@@ -11,13 +11,15 @@ from functools import cached_property, partial
 from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.alignment import Alignment, align
 from procrustes_lab.core.moments import Moments, moments_of, pairs_or_moments
 from procrustes_lab.core.polar import spectrum, svd
 from procrustes_lab.core.sums import Matrix
 from procrustes_lab.core.validate import Embeddings
+
+from .retrieval import F
 
 WHITENINGS = tuple(round(0.05 * i, 2) for i in range(1, 11))  # from nearly Procrustes to CCA
 RIDGE = 1e-3  # strength, in units of the mean eigenvalue of YᵀY
@@ -180,16 +182,16 @@ def carried(pairs: Spectra, *, keep_mean: bool = False) -> Rival:
     return Rival(lambda Z: np.asarray(Z, float), index)
 
 
-def indexed(fitted: Fitted, Y: ArrayLike) -> Matrix:
+def indexed(fitted: Fitted, Y: ArrayLike) -> Embeddings:
     """Return what the queries of a fitted map search, of documents Y: nearly always Y itself."""
     rewrite = getattr(fitted, "index", None)
-    return np.asarray(Y, float) if rewrite is None else np.asarray(rewrite(Y))
+    return np.asarray(Y if rewrite is None else rewrite(Y))
 
 
-def unit_rows(rows: Matrix) -> Matrix:
+def unit_rows(rows: NDArray[F]) -> NDArray[F]:
     """Divide rows by their lengths; zeros stay."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
 
 
 _FITS: dict[str, Callable[[Spectra], Fitted]] = {

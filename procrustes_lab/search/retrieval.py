@@ -2,13 +2,20 @@
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import Embeddings, finite, require
+from procrustes_lab.core.sums import Matrix, Real
+from procrustes_lab.core.validate import (
+    Embeddings,
+    as_embeddings,
+    finite,
+    reject_nonfinite,
+    require,
+)
 
 Indices = NDArray[np.int64]
 F = TypeVar("F", np.float32, np.float64)
@@ -22,7 +29,8 @@ def search(queries: ArrayLike, documents: ArrayLike, k: int) -> tuple[Indices, M
 
     Returned are rows of documents and their scores, shapes (q, k), the best first, and of equal
     scores the lower row. Queries, shape (q, d), and documents, shape (n, d), are finite real
-    numbers, and k is from 1 to n, or TypeError or ValueError is raised.
+    numbers, and k is from 1 to n, or TypeError or ValueError is raised. Documents of float32 are
+    searched in it, as most indexes are.
     """
     Q, D = _as_sides(queries, documents, k)
     indices, scores = np.empty((len(Q), k), dtype=np.int64), np.empty((len(Q), k))
@@ -66,7 +74,7 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> Matrix:
     down, so that near duplicates certify nothing by accident. The rest is as in `search`; it takes
     O(q n d) time, and k dot products more for each document that scores close to the k-th.
     """
-    Q, D = _as_sides(queries, documents, k)
+    Q, D = (np.asarray(side, float) for side in _as_sides(queries, documents, k))
     energies, lengths = np.vecdot(D, D), np.linalg.norm(Q, axis=1)
     longest, tiny = energies.max(), np.finfo(float).tiny
     rounding = 2 * D.shape[1] * np.finfo(float).eps  # of a dot product of two unit vectors
@@ -179,17 +187,23 @@ def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10)
 
 
 def bootstrap_interval(
-    values: ArrayLike, rng: np.random.Generator, *, draws: int = 1000, confidence: float = 0.95
+    values: ArrayLike, seed: int, *, draws: int = 1000, confidence: float = 0.95
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of independent values, one per query or item.
 
     Of means of so many samples with replacement that share is inside (Efron, 1979,
-    doi:10.1214/aos/1176344552).
+    doi:10.1214/aos/1176344552). Equally many values are sampled alike with one seed.
     """
     v = np.asarray(values, float)
-    counts = rng.multinomial(len(v), np.full(len(v), 1 / len(v)), size=draws)
-    low, high = np.quantile(counts @ v / len(v), [(1 - confidence) / 2, (1 + confidence) / 2])
+    means = _samples(len(v), draws, seed) @ v / len(v)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=2)
+def _samples(n: int, draws: int, seed: int) -> Indices:
+    """How often each of n values is in each sample: drawn once for all maps of a table."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
 
 
 def score_blocks(Q: NDArray[F], D: NDArray[F]) -> Iterator[tuple[slice, NDArray[F]]]:
@@ -214,12 +228,24 @@ def largest(scores: Embeddings, k: int) -> Indices:
     return np.take_along_axis(columns, order, axis=1)
 
 
-def _as_sides(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> tuple[Matrix, Matrix]:
-    Q, D = finite(queries, "queries"), finite(documents, "documents")
+def _as_sides(
+    queries: ArrayLike, documents: ArrayLike, k: int = 1
+) -> tuple[Embeddings, Embeddings]:
+    """Return both sides, checked, in the type to multiply in: float32 if its range has room."""
+    Q, D = as_embeddings(queries, "queries"), as_embeddings(documents, "documents")
+    reject_nonfinite(Q, "queries")
+    reject_nonfinite(D, "documents")
     found = f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}"
     require(Q.shape[1] == D.shape[1], f"{found}; expected one space: align the queries first")
     require(1 <= k <= len(D), f"k is {k}; expected 1 to {len(D)}, the number of documents")
-    return Q, D
+    dtype: Real = np.float64
+    if D.dtype == np.float32 and 1e-20 < _extreme(Q) * _extreme(D) * D.shape[1] < 1e30:
+        dtype = np.float32
+    return Q.astype(dtype, copy=False), D.astype(dtype, copy=False)
+
+
+def _extreme(rows: Embeddings) -> float:
+    return max(float(rows.max()), -float(rows.min()))
 
 
 def _gains(ranks: ArrayLike, k: int) -> Matrix:

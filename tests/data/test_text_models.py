@@ -1,4 +1,5 @@
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -116,11 +117,25 @@ def test_what_was_embedded_is_kept(name, tmp_path, monkeypatch):
         embed(name, **(options | {"seed": 3}))
 
 
-def test_models_of_the_same_texts_count_them_once(name):
-    text_models._counts.cache_clear()
-    for last in (4, 5, 6):
-        embed(name, fitted_on=TEXTS[:last])
-    assert text_models._counts.cache_info().misses == 1
+def test_models_of_parts_of_a_corpus_count_it_once(name, monkeypatch):
+    corpus, parts = [*TEXTS, "what no model knows"], [TEXTS[:last] for last in (4, 5, 6)]
+    expected = [embed(name, fitted_on=part) for part in parts]
+    monkeypatch.setenv("PROCRUSTES_LAB_DATA", f"{os.environ['PROCRUSTES_LAB_DATA']}/again")
+    counted, count = [], text_models._counts
+
+    def counting(*asked):
+        counted.append(asked)
+        return count(*asked)
+
+    monkeypatch.setattr(text_models, "_counts", counting)
+    found = [embed(name, fitted_on=part, corpus=corpus) for part in parts]
+    assert counted == [(name, tuple(corpus))]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_text_that_is_not_in_its_corpus_is_refused(name):
+    with pytest.raises(ValueError, match="corpus lacks 1 of the texts, such as 'the dog"):
+        embed(name, corpus=[*TEXTS[:4], *TEXTS[5:]])
 
 
 def test_unknown_names_and_impossible_dimensions_are_refused(name):

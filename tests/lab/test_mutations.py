@@ -113,10 +113,10 @@ MUTANTS = {
 def texts(count=500):
     """Stand-ins for the API descriptions."""
     documents, queries = ([f"{kind} {i}" for i in range(count)] for kind in ("body", "summary"))
-    return SimpleNamespace(documents=documents, queries=queries)
+    return SimpleNamespace(documents=documents, queries=queries, texts=documents + queries)
 
 
-def vectors(model, texts, fitted_on=(), dimension=24, seed=0):
+def vectors(model, texts, fitted_on=(), dimension=24, seed=0, corpus=None):
     """Unit rows that share a factor with every other model's of the same object, and noise."""
     rng = np.random.default_rng([len(model), len(fitted_on), seed, dimension])
     shared = np.random.default_rng(0).standard_normal((500, 24))
