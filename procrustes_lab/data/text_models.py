@@ -5,6 +5,8 @@ words. So each puts the same text somewhere else, as embedding models of differe
 networks are pretrained, and their vectors of the API descriptions come with the package.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
@@ -62,10 +64,17 @@ def embed(
         raise ValueError(f"name is {name!r}; expected one of {', '.join(FEATURES)}")
     if isinstance(texts, str) or isinstance(fitted_on, str):
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
-    code = Path(__file__).read_bytes(), version("scikit-learn"), np.__version__
-    recipe = name, list(texts), list(fitted_on), dimension, seed
-    make = partial(_latent_semantics, *recipe, corpus, data_home)
-    return cached_arrays(f"embeddings-{name}", (code, *recipe), make, data_home)[0]
+    make = partial(_latent_semantics, name, texts, fitted_on, dimension, seed, corpus, data_home)
+    recipe = _code(), name, _digest(texts), _digest(fitted_on), dimension, seed
+    return cached_arrays(f"embeddings-{name}", recipe, make, data_home)[0]
+
+
+def _code() -> tuple[object, ...]:
+    return Path(__file__).read_bytes(), version("scikit-learn"), np.__version__
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
 
 
 def _latent_semantics(
@@ -85,7 +94,7 @@ def _latent_semantics(
     row = {text: i for i, text in enumerate(counted)}
     if lacking := [text for text in dict.fromkeys([*texts, *fitted_on]) if text not in row]:
         raise ValueError(f"corpus lacks {len(lacking)} of the texts, such as {lacking[0][:40]!r}")
-    recipe = Path(__file__).read_bytes(), version("scikit-learn"), name, counted
+    recipe = _code(), name, _digest(counted)
     make = partial(_counts, name, counted)
     data, indices, indptr, shape = (
         make() if corpus is None else cached_arrays(f"counts-{name}", recipe, make, data_home)

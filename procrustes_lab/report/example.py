@@ -34,7 +34,7 @@ def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, ...]:
         "MiniLM, queries": (minilm[0][asked], names),
     }
     for name, (rows, labels) in vectors.items():
-        np.savez(folder / f"{name}.npz", vectors=rows, ids=labels)
+        np.savez(folder / f"{name}.npz", vectors=rows.astype(np.float32), ids=labels)
     qrels = folder / "qrels.tsv"
     qrels.write_text("".join(f"{name}\t{name}\t1\n" for name in names), encoding="utf-8")
     return (*(str(folder / f"{name}.npz") for name in vectors), str(qrels))
