@@ -19,12 +19,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def pytest_collection_modifyitems(items):
     """Let either of two workers begin with half of what is slow, so that none waits at the end.
 
-    Each gets a half of the list, from front to back, and steals from the end of the other's.
+    Each gets a half of the list, from front to back, and steals from the end of the other's. While
+    one checks types the other fills the caches that both need.
     """
-    slow = [item for item in items if item.path.name in ("test_notebooks.py", "test_style.py")]
-    quick = [item for item in items if item not in slow]
-    middle = len(items) // 2 - len(slow[::2])
-    items[:] = [*slow[::2], *quick[:middle], *slow[1::2], *quick[middle:]]
+    style = [item for item in items if item.path.name == "test_style.py"]
+    notebooks = [item for item in items if item.path.name == "test_notebooks.py"]
+    quick = [item for item in items if item.path.name not in ("test_style.py", "test_notebooks.py")]
+    middle = len(items) // 2 - len(notebooks[::2])
+    items[:] = [*notebooks[::2], *quick[:middle], *style, *notebooks[1::2], *quick[middle:]]
 
 
 @pytest.fixture(scope="session")

@@ -56,9 +56,12 @@ def test_going_up_or_somewhat_down_is_healthy():
 
 @pytest.fixture(scope="module")
 def texts():
-    documents = datasets.api_descriptions().documents[::2]
+    data = datasets.api_descriptions()
+    documents, corpus = data.documents[::2], data.texts
     return {
-        name: text_models.embed(name, documents, fitted_on=documents, dimension=dimension)
+        name: text_models.embed(
+            name, documents, fitted_on=documents, dimension=dimension, corpus=corpus
+        )
         for name, dimension in [("word", 96), ("character", 96), ("bigram", 64)]
     }
 
