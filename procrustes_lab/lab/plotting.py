@@ -69,8 +69,6 @@ def save(fig: Figure, name: str, *, svg: bool = False, show: bool = True) -> Non
     environment variable ``PROCRUSTES_LAB_FIGURES`` names, made if need be. With the variable unset
     nothing is written: a reader's notebook leaves no files behind.
     """
-    from IPython.display import Image, display
-
     # Version and date stamps would make equal pictures differ, as would random element names.
     fig.savefig(picture := io.BytesIO(), metadata={"Software": None})
     if folder := os.environ.get(FIGURES_VARIABLE):
@@ -80,6 +78,8 @@ def save(fig: Figure, name: str, *, svg: bool = False, show: bool = True) -> Non
             with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "procrustes-lab"}):
                 fig.savefig(Path(folder, f"{name}.svg"), metadata={"Creator": None, "Date": None})
     if show:
+        from IPython.display import Image, display
+
         display(Image(picture.getvalue()))
     plt.close(fig)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from procrustes_lab import files
 from procrustes_lab.core.sums import Matrix
-from procrustes_lab.core.validate import require
+from procrustes_lab.core.validate import Embeddings, require
 from procrustes_lab.data import beir
 from procrustes_lab.data.beir import at_chance, read_judgements
 from procrustes_lab.files.pairs import Pairs
@@ -33,8 +33,8 @@ class Questions:
     """Queries by both models, the documents they are asked among, and what answers them."""
 
     collection: beir.Collection  # no texts: ids, as far as they say something, and judgements
-    new: tuple[Matrix, Matrix]  # vectors of queries and documents
-    old: tuple[Matrix, Matrix]
+    new: tuple[Matrix, Embeddings]  # vectors of queries and documents
+    old: tuple[Matrix, Embeddings]
     answers: Indices  # pairs of the document files that answer a query
     judged: bool
     unknown: int  # judgements of what has no vectors
@@ -68,7 +68,7 @@ def read_questions(
     others = rng.permutation(np.setdiff1d(np.arange(pairs.n), answers))
     corpus = np.union1d(answers, others[: max(0, index - len(answers))])
     asked_new, asked_old = (np.asarray(rows, float) for rows in queries.take(chosen))
-    new, old = (np.asarray(rows, float) for rows in pairs.take(corpus))
+    new, old = pairs.take(corpus)
     if qrels:
         place = {row: i for i, row in enumerate(corpus.tolist())}
         judged = [{place[r]: mark for r, mark in grades[j].items() if r in place} for j in chosen]

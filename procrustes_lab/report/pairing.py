@@ -310,12 +310,13 @@ def two_models(pairs: Pairing, side: Side) -> Iterator[Finding]:
 
 def _splits(unit: Matrix, lost: Mask) -> Iterator[Mask]:
     """Split by 2-means in the kernel's feature space, from eigenvectors and from lost rows."""
-    kernel = (unit @ unit.T) ** 2
+    single = unit.astype(np.float32)
+    kernel = (single @ single.T) ** 2
     kernel -= kernel.mean(axis=0)
     kernel -= kernel.mean(axis=1, keepdims=True)
     if not kernel.any():
         return
-    start = np.random.default_rng(0).standard_normal(len(kernel))
+    start = np.random.default_rng(0).standard_normal(len(kernel), np.float32)
     for direction in eigsh(kernel, SPLITS, which="LA", v0=start, tol=1e-3)[1].T[::-1]:
         kind = direction > 0
         for _ in range(20):
@@ -328,11 +329,11 @@ def _splits(unit: Matrix, lost: Mask) -> Iterator[Mask]:
     yield _nearer(kernel, kind)
 
 
-def _nearer(kernel: Matrix, kind: Mask) -> Mask:
+def _nearer(kernel: NDArray[np.float32], kind: Mask) -> Mask:
     """Tell which rows are nearer to the mean of a kind than to that of the others."""
     if not 1 < kind.sum() < len(kind) - 1:
         return kind
-    score = kernel @ np.where(kind, 1 / kind.sum(), -1 / (~kind).sum())
+    score = kernel @ np.where(kind, 1 / kind.sum(), -1 / (~kind).sum()).astype(np.float32)
     return np.asarray(score > (score[kind].mean() + score[~kind].mean()) / 2)
 
 

@@ -120,7 +120,7 @@ def study(
     left = align(gathered.fitted).apply(X[own]) - Y[own]
     distances, farthest = np.vecdot(left, left), sum(gathered.longest) ** 2
     ends = empirical_bernstein(distances.clip(0, farthest), low=0, high=farthest)
-    directions = unit_rows(Y)  # or a longer vector would outbid its own
+    directions = unit_rows(Y).astype(np.float32)  # or a longer vector would outbid its own
     first = {name: ranks(f.query(X[own]), directions, own) == 1 for name, f in maps.items()}
     shared = {name: grading.run(f).neighbours for name, f in maps.items()}
     shared[NATIVE] = grading.by_target().neighbours

@@ -151,7 +151,7 @@ def test_unknown_names_and_impossible_dimensions_are_refused(name):
 def test_alignment_restores_retrieval_across_models(descriptions):
     """The laboratory's protocol, reduced: nothing is fitted on what is evaluated."""
     data = descriptions
-    few = np.random.default_rng(0).permutation(len(data))[:1500]
+    few = np.random.default_rng(0).permutation(len(data))[:1000]
     documents, queries = ([texts[i] for i in few] for texts in (data.documents, data.queries))
     fitted, evaluated = split(len(few), 300, seed=0)
     known = [documents[i] for i in fitted]
