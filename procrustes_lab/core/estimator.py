@@ -38,10 +38,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         whiten: float = 0.0,
         toward: tuple[ArrayLike | Alignment, float] | None = None,
     ) -> None:
-        self.center = center
-        self.scale = scale
-        self.whiten = whiten
-        self.toward = toward
+        self.center, self.scale, self.whiten, self.toward = center, scale, whiten, toward
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the map on pairs, of shapes (n, d_x) and (n, d_y) or (n,); raises as `align` does."""

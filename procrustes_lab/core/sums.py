@@ -39,10 +39,7 @@ class Cross(NamedTuple):
 # Overflow while summing is no error: `scales` sees it in the sums and mends it.
 @np.errstate(all="ignore")
 def cross_of(
-    X: Embeddings,
-    Y: Embeddings,
-    dtype: Real = np.float64,
-    names: Names = (SOURCE, TARGET),
+    X: Embeddings, Y: Embeddings, dtype: Real = np.float64, names: Names = (SOURCE, TARGET)
 ) -> Cross:
     """Cross product and energies of checked arrays; ValueError, by `names`, for NaN or infinity."""
     cross = sum_cross(X, Y, dtype, (1.0, 1.0))

@@ -34,9 +34,14 @@ def as_embeddings(array: ArrayLike, name: str, *, allow_empty: bool = False) -> 
 
 def finite(array: ArrayLike, name: str) -> NDArray[np.float64]:
     """Return `array` as `as_embeddings` does, in double precision; ValueError if not finite."""
+    return as_finite(array, name).astype(np.float64, copy=False)
+
+
+def as_finite(array: ArrayLike, name: str) -> Embeddings:
+    """Return `array` as `as_embeddings` does; ValueError if not finite."""
     vectors = as_embeddings(array, name)
     reject_nonfinite(vectors, name)
-    return vectors.astype(np.float64, copy=False)
+    return vectors
 
 
 def as_numbers(array: ArrayLike, name: str) -> Embeddings:

@@ -243,8 +243,7 @@ def grade(
         found, _ = retrieval.search(queries, documents, min(1001, len(collection.documents)))
         return evaluate(collection, asked, found)
     rank = retrieval.ranks(queries, documents, np.ravel(answers))
-    gain = np.where(rank <= 10, 1 / np.log2(1 + rank), 0)
-    return np.stack([gain, rank <= 100, 1 / rank], axis=1)
+    return np.stack([retrieval.gains(rank), rank <= 100, 1 / rank], axis=1)
 
 
 def at_chance(found: ArrayLike, grades: Sequence[Mapping[int, int]], *, seed: int = 0) -> bool:

@@ -53,9 +53,6 @@ class Glyphs:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __repr__(self) -> str:
-        return f"Glyphs({len(self)} characters, {SIZE} × {SIZE} pixels)"
-
 
 def glyphs(font: Folder = FONT) -> Glyphs:
     """Draw every character of a font that has a name of two words or more and leaves ink.

@@ -29,6 +29,8 @@ FEATURES: dict[str, dict[str, Any]] = {
 }
 """What each model counts: words; runs of four characters; words and pairs of adjacent words."""
 
+Rows = NDArray[np.float64]
+
 LIMIT = 20_000  # features that a model keeps at the most
 
 VECTORS = Path(__file__).parent / "networks"  # those that come with the package, a folder each
@@ -43,7 +45,7 @@ def embed(
     seed: int = 0,
     corpus: Sequence[str] | None = None,
     data_home: Folder | None = None,
-) -> NDArray[np.float64]:
+) -> Rows:
     """Embed texts by latent semantic analysis: tf–idf weights, then a truncated SVD.
 
     `name`, of `FEATURES`, says what is counted; `fitted_on` is all that the model will know: keep
@@ -64,57 +66,48 @@ def embed(
         raise ValueError(f"name is {name!r}; expected one of {', '.join(FEATURES)}")
     if isinstance(texts, str) or isinstance(fitted_on, str):
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
-    make = partial(_latent_semantics, name, texts, fitted_on, dimension, seed, corpus, data_home)
-    recipe = _code(), name, _digest(texts), _digest(fitted_on), dimension, seed
+    counted = tuple(dict.fromkeys([*texts, *fitted_on] if corpus is None else corpus))
+
+    def make() -> list[Rows]:
+        row = {text: i for i, text in enumerate(counted)}
+        if lacking := [text for text in (*texts, *fitted_on) if text not in row]:
+            raise ValueError(f"corpus lacks a text that begins with {lacking[0][:40]!r}")
+        count, recipe = partial(_counts, name, counted), _recipe(name, counted)
+        kept = count() if corpus is None else cached_arrays(recipe[0], recipe, count, data_home)
+        data, indices, indptr, (n, m) = kept
+        counts = csr_matrix((data, indices, indptr), (int(n), int(m)))
+        known, asked = (counts[[row[text] for text in side]] for side in (fitted_on, texts))
+        return [_latent_semantics(known, asked, dimension, seed)]
+
+    recipe = *_recipe(name, texts, fitted_on), dimension, seed
     return cached_arrays(f"embeddings-{name}", recipe, make, data_home)[0]
 
 
-def _code() -> tuple[object, ...]:
-    return Path(__file__).read_bytes(), version("scikit-learn"), np.__version__
+def _recipe(name: str, *parts: Sequence[str]) -> tuple[str, ...]:
+    """Return what all that is counted in some texts follows from, with a label first."""
+    code = Path(__file__).read_text("utf-8"), version("scikit-learn"), np.__version__
+    texts = (hashlib.sha256(json.dumps(list(part)).encode()).hexdigest() for part in parts)
+    return f"counts-{name}", *code, *texts
 
 
-def _digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
-
-
-def _latent_semantics(
-    name: str,
-    texts: Sequence[str],
-    fitted_on: Sequence[str],
-    dimension: int,
-    seed: int,
-    corpus: Sequence[str] | None,
-    data_home: Folder | None,
-) -> list[NDArray[np.float64]]:
+def _latent_semantics(known: csr_matrix, asked: csr_matrix, dimension: int, seed: int) -> Rows:
     from sklearn.decomposition import TruncatedSVD  # half a second, which a kept result spares
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.preprocessing import normalize
 
-    counted = tuple(dict.fromkeys([*texts, *fitted_on] if corpus is None else corpus))
-    row = {text: i for i, text in enumerate(counted)}
-    if lacking := [text for text in dict.fromkeys([*texts, *fitted_on]) if text not in row]:
-        raise ValueError(f"corpus lacks {len(lacking)} of the texts, such as {lacking[0][:40]!r}")
-    recipe = _code(), name, _digest(counted)
-    make = partial(_counts, name, counted)
-    data, indices, indptr, shape = (
-        make() if corpus is None else cached_arrays(f"counts-{name}", recipe, make, data_home)
-    )
-    counts = csr_matrix((data, indices, indptr), (int(shape[0]), int(shape[1])))
-    known = counts[[row[text] for text in fitted_on]]
     shared = np.flatnonzero(known.getnnz(axis=0) > 1)
     often = np.argsort(-np.ravel(known.sum(axis=0))[shared], kind="stable")
     features = np.sort(shared[often[:LIMIT]])
-    limit = min(len(fitted_on), len(features))
+    limit = min(known.shape[0], len(features))
     if not 0 < dimension < limit:
-        of = f"{len(fitted_on)} texts with {len(features)} features in common"
+        of = f"{known.shape[0]} texts with {len(features)} features in common"
         raise ValueError(f"dimension is {dimension}; expected 1 to {limit - 1}, for {of}")
     weighting = TfidfTransformer(sublinear_tf=True).fit(known[:, features])
     reduction = TruncatedSVD(dimension, n_iter=3, random_state=seed)
     with threadpool_limits(1):  # the same digits, whatever the number of cores
         reduction.fit(weighting.transform(known[:, features]))
-    asked = counts[[row[text] for text in texts]][:, features]
-    coordinates = reduction.transform(weighting.transform(asked))
-    return [normalize(coordinates.astype(np.float64))]
+    coordinates = reduction.transform(weighting.transform(asked[:, features]))
+    return np.asarray(normalize(coordinates.astype(np.float64)))
 
 
 def _counts(name: str, texts: Sequence[str]) -> list[NDArray[Any]]:

@@ -25,18 +25,7 @@ from procrustes_lab.core.sums import let_go
 from procrustes_lab.core.validate import Embeddings, as_embeddings, suspect
 
 from . import formats
-from .formats import (
-    BY_NAME,
-    TEXT,
-    Block,
-    By,
-    FileError,
-    Wanted,
-    ending,
-    natural,
-    require,
-    wanted_of,
-)
+from .formats import BY_NAME, TEXT, Block, By, FileError, Wanted, require
 
 BLOCK_ROWS = 8192
 
@@ -180,9 +169,9 @@ FORMATS: dict[str, tuple[Callable[[Path, int, Wanted], Iterator[Block]], bytes]]
 
 def check_file(path: Path, wanted: Wanted = BY_NAME) -> str:
     """Return the ending of a file or folder, after a look at its kind, size and first bytes."""
-    known, kind = ", ".join(FORMATS), ending(path)
+    known, kind = ", ".join(FORMATS), formats.ending(path)
     if path.is_dir():
-        found = {ending(shard) for shard in shards(path)}
+        found = {formats.ending(shard) for shard in shards(path)}
         tables = {kind for kind, (reader, _) in FORMATS.items() if reader is _tables}
         remedy = f"expected a file, one of {known}, or a folder of tables, all of one kind"
         require(len(found) == 1 and found <= tables, f"{path} is a folder; {remedy}")
@@ -208,7 +197,7 @@ def shards(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = (file for file in path.rglob("*") if file.is_file() and file.name[0] not in "._")
-    return sorted(found, key=lambda file: natural(str(file)))
+    return sorted(found, key=lambda file: formats.natural(str(file)))
 
 
 def read(
@@ -336,7 +325,7 @@ def read_pairs(
     seen: Callable[[int], object] = lambda rows: None,
 ) -> Pairs:
     """Read two files and pair their rows: `read`, with the names of `wanted_of`, and `join`."""
-    of_old, of_new = wanted_of(id_names, vector_names, by)
+    of_old, of_new = formats.wanted_of(id_names, vector_names, by)
     return join(read(new, seen, of_new), read(old, seen, of_old), by)
 
 

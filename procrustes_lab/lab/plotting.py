@@ -2,11 +2,11 @@
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.style
 from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -33,33 +33,13 @@ FIGURES_VARIABLE = "PROCRUSTES_LAB_FIGURES"
 def use_style() -> None:
     """Make every later figure follow the laboratory's style. Call it once per notebook."""
     lines = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1))]
-    mpl.rc("figure", figsize=(7.2, 4.4), dpi=100)
-    mpl.rc("figure.constrained_layout", use=True)
-    mpl.rc("savefig", dpi=120)
-    mpl.rc("font", family="DejaVu Sans", size=10.5)  # Matplotlib's own: the same on every machine
-    mpl.rc("mathtext", fontset="dejavusans")
-    mpl.rc("axes", titlesize=12, titleweight="bold", titlelocation="left", titlepad=10)
+    mpl.style.use(Path(__file__).with_name("light.mplstyle"))
     mpl.rc("axes", prop_cycle=cycler(color=list(COLOURS.values())[:6], linestyle=lines))
-    mpl.rc("axes", grid=True, axisbelow=True)
-    mpl.rc("axes.spines", top=False, right=False)
-    mpl.rc("grid", alpha=0.25, linewidth=0.6)
-    mpl.rc("legend", frameon=False)
-    mpl.rc("lines", linewidth=1.8)
 
 
-@contextmanager
-def dark_style() -> Iterator[None]:
+def dark_style() -> AbstractContextManager[None]:
     """Draw light ink on a dark page inside a ``with`` block; the palette stays."""
-    ink, page = "#E6EDF3", "#0D1117"
-    with mpl.rc_context():
-        mpl.rc("figure", facecolor=page)
-        mpl.rc("savefig", facecolor=page)
-        mpl.rc("axes", facecolor=page, edgecolor=ink, labelcolor=ink)
-        mpl.rc("text", color=ink)
-        mpl.rc("xtick", color=ink)
-        mpl.rc("ytick", color=ink)
-        mpl.rc("grid", color=ink, alpha=0.15)
-        yield
+    return mpl.style.context(Path(__file__).with_name("dark.mplstyle"))
 
 
 def save(fig: Figure, name: str, *, svg: bool = False, show: bool = True) -> None:

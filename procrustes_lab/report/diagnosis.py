@@ -24,17 +24,8 @@ from procrustes_lab.core.tables import table
 from procrustes_lab.core.validate import suspect
 from procrustes_lab.search.retrieval import search
 
-from .pairing import (
-    ALPHA,
-    RUN,
-    Pairing,
-    Side,
-    any_at_random,
-    share_at_random,
-    shifts,
-    suspects,
-    two_models,
-)
+from . import pairing
+from .pairing import Pairing, Side
 from .words import KINDS, SEVERITIES, WORDS, Finding, Severity, found
 
 HALF = 2.0**-11  # relative rounding error of half precision, the coarsest that vectors are kept in
@@ -113,7 +104,8 @@ def diagnose(X: ArrayLike, Y: ArrayLike, *, seed: int = 0) -> Diagnosis:
     pairs = Pairing(X, Y, seed=seed)
     findings = [*_pairing(pairs)]
     if all(finding.kind != "shifted rows" for finding in findings):  # or no row has its partner
-        models = [*two_models(pairs, pairs.source), *two_models(pairs, pairs.target)]
+        sides = pairs.source, pairs.target
+        models = [one for side in sides for one in pairing.two_models(pairs, side)]
         foreign = [row for finding in models for row in finding.rows]
         # Rows of another model look as if paired at random, too; they are named once.
         findings = [f for f in findings if 2 * np.isin(f.rows, foreign).sum() <= len(f.rows)]
@@ -143,7 +135,7 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
         yield found("mispaired rows: all", "error", np.arange(n), share=1.0, z=test.z, p=test.p)
         return
     ranks, agreement = pairs.by_row(offset)
-    offsets = shifts(agreement)
+    offsets = pairing.shifts(agreement)
     if offsets.any():
         shifted = Counter(offsets[offsets != 0].tolist())
         (k, count), *_ = shifted.most_common()
@@ -154,10 +146,10 @@ def _pairing(pairs: Pairing) -> Iterator[Finding]:
         numbers = {"share": count / n, "offset": k, "first": first, "last": last, "count": count}
         rows = np.flatnonzero(offsets)
         yield found("shifted rows", "error", rows, **numbers, further=further, also=also)
-    rest = np.flatnonzero(~binary_dilation(offsets, iterations=RUN))  # far from those
-    if any_at_random(ranks[rest]):
-        share = share_at_random(ranks[rest]) * len(rest) / n
-        named = rest[suspects(ranks[rest])]
+    rest = np.flatnonzero(~binary_dilation(offsets, iterations=pairing.RUN))  # far from those
+    if pairing.any_at_random(ranks[rest]):
+        share = pairing.share_at_random(ranks[rest]) * len(rest) / n
+        named = rest[pairing.suspects(ranks[rest])]
         numbers = {"share": share, "suspects": len(named), "z": test.z, "p": test.p}
         yield found("mispaired rows", "error" if share > 0.5 else "warning", named, **numbers)
 
@@ -230,7 +222,7 @@ def _both_sides(pairs: Pairing, aligned: Alignment) -> Iterator[Finding]:
     """Look at the alignment: at lengths that differ, at what the map drops, and at hubs."""
     a, b = (float(np.sqrt(side.energy)) for side in (pairs.source, pairs.target))
     difference = pairs.source.lengths**2 - pairs.target.lengths**2
-    by_chance = ndtri(1 - ALPHA / 2) * difference.std() / np.sqrt(pairs.n)
+    by_chance = ndtri(1 - pairing.ALPHA / 2) * difference.std() / np.sqrt(pairs.n)
     if a * b and abs(difference.mean()) > by_chance + 4 * HALF * a * b:
         # ‖XW − Y‖ ≥ |‖X‖ − ‖Y‖| for every W: this much of the error is due to lengths alone.
         share = (a - b) ** 2 / max(aligned.error, (a - b) ** 2)

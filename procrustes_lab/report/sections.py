@@ -114,11 +114,14 @@ def maps_table(study: Study) -> Html:
         mark = " (chosen)" if name == study.chosen else ""
         score = study.chosen_by.get(name)
         rows.append([f"{name}{mark}", score, first, with_interval(study, shared)])
-    return table(
-        "All maps on held-out objects, with 95 % intervals (bootstrap)",
-        ["map", "score on pairs that choose", "finds its own first", "neighbours shared with new"],
-        rows,
-    )
+    title = "All maps on held-out objects, with 95 % intervals (bootstrap)"
+    heads = [
+        "map",
+        "score on pairs that choose",
+        "finds its own first",
+        "neighbours shared with new",
+    ]
+    return table(title, heads, rows)
 
 
 def search_table(study: Study) -> Html:
@@ -130,11 +133,8 @@ def search_table(study: Study) -> Html:
         gain = None if name == OLD else with_interval(study, values[:, 0] - answers.before)
         mark = " (chosen)" if name == aligned(study.chosen) else ""
         rows.append([f"{name}{mark}", *values.mean(axis=0), gain])
-    return table(
-        "Search, and the gain over what you have with its 95 % interval",
-        ["queries and index", "nDCG@10", "recall@100", "MRR", "gain in nDCG@10"],
-        rows,
-    )
+    heads = ["queries and index", "nDCG@10", "recall@100", "MRR", "gain in nDCG@10"]
+    return table("Search, and the gain over what you have with its 95 % interval", heads, rows)
 
 
 def search_picture(study: Study) -> Html:
@@ -169,14 +169,12 @@ def costs(study: Study, speed: float, price: float) -> Html:
         each = f"vectors a query; for these {outcome.queries:,} queries, each document once"
         for one in outcome.rescored:
             counts[f"re-score the first {one.k}: {one.k} {each}"] = one.vectors
-    return table(
-        "What it costs, with the speed and the price given (--speed, --price)",
-        ["to", "new vectors", "hours", "money"],
-        [
-            (to, k, k / speed / 3600 if speed else None, k * price / 1e6 if price else None)
-            for to, k in counts.items()
-        ],
-    )
+    rows = [
+        (to, k, k / speed / 3600 if speed else None, k * price / 1e6 if price else None)
+        for to, k in counts.items()
+    ]
+    title = "What it costs, with the speed and the price given (--speed, --price)"
+    return table(title, ["to", "new vectors", "hours", "money"], rows)
 
 
 def learning(study: Study) -> tuple[Html, Html]:

@@ -3,19 +3,13 @@
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from procrustes_lab.core.sums import Matrix, Real
-from procrustes_lab.core.validate import (
-    Embeddings,
-    as_embeddings,
-    finite,
-    reject_nonfinite,
-    require,
-)
+from procrustes_lab.core.validate import Embeddings, as_finite, finite, require
 
 Indices = NDArray[np.int64]
 F = TypeVar("F", np.float32, np.float64)
@@ -156,34 +150,35 @@ def band(n: int, risk: float) -> float:
     return float(np.sqrt(np.log(1 / risk) / (2 * n)))
 
 
-def recall_at(ranks: ArrayLike, k: int) -> float:
-    """Share of queries whose answer is among the first k; see Manning et al., 2008, IIR, §8.4."""
-    return float(np.mean(_gains(ranks, k) > 0))
-
-
-def ndcg_at(ranks: ArrayLike, k: int) -> float:
-    """Return the mean of 1/log₂(1 + rank), counting 0 for ranks beyond k.
+def gains(ranks: ArrayLike, k: int = 10) -> Matrix:
+    """Return 1/log₂(1 + rank), and 0 for ranks beyond k: nDCG of queries with one right answer.
 
     That is the normalised discounted cumulative gain of Järvelin and Kekäläinen (2002,
-    doi:10.1145/582415.582418), whose ideal is 1 when one document is relevant.
+    doi:10.1145/582415.582418), whose ideal is then 1.
     """
-    return float(np.mean(_gains(ranks, k)))
+    require(operator.index(k) >= 1, f"k is {k}; expected at least 1")
+    r = np.asarray(ranks)
+    require(
+        r.dtype.kind in "iu" and r.ndim == 1 and len(r) > 0 and r.min() >= 1,
+        f"ranks hold {r.dtype} values, shape {r.shape}; expected one positive integer per query",
+    )
+    return np.where(r <= k, 1 / np.log2(1 + r.astype(np.int64)), 0.0)
 
 
 def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10) -> Matrix:
-    """Return each query's gain as of `ndcg_at`, with grades, as trec_eval computes it.
+    """Return each query's nDCG, as of `gains` but with grades, as trec_eval computes it.
 
     Found are rows of documents, best first, shape (q, k) or wider; judgements have, for each query,
     grades by row, 0 and below irrelevant. A query that nothing answers has 0.
     """
-    discounts = _gains(np.arange(1, k + 1), k)
-    gains = np.zeros(len(judgements))
+    discounts = gains(np.arange(1, k + 1), k)
+    result = np.zeros(len(judgements))
     for query, (rows, grades) in enumerate(zip(np.asarray(found), judgements, strict=True)):
         gained = [max(grades.get(int(row), 0), 0) for row in rows[:k]]
         ideal = [grade for grade in sorted(grades.values(), reverse=True)[:k] if grade > 0]
         if ideal:
-            gains[query] = gained @ discounts[: len(gained)] / (ideal @ discounts[: len(ideal)])
-    return gains
+            result[query] = gained @ discounts[: len(gained)] / (ideal @ discounts[: len(ideal)])
+    return result
 
 
 def bootstrap_interval(
@@ -228,32 +223,14 @@ def largest(scores: Embeddings, k: int) -> Indices:
     return np.take_along_axis(columns, order, axis=1)
 
 
-def _as_sides(
-    queries: ArrayLike, documents: ArrayLike, k: int = 1
-) -> tuple[Embeddings, Embeddings]:
+def _as_sides(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> tuple[Any, Any]:
     """Return both sides, checked, in the type to multiply in: float32 if its range has room."""
-    Q, D = as_embeddings(queries, "queries"), as_embeddings(documents, "documents")
-    reject_nonfinite(Q, "queries")
-    reject_nonfinite(D, "documents")
+    Q, D = as_finite(queries, "queries"), as_finite(documents, "documents")
     found = f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}"
     require(Q.shape[1] == D.shape[1], f"{found}; expected one space: align the queries first")
     require(1 <= k <= len(D), f"k is {k}; expected 1 to {len(D)}, the number of documents")
     dtype: Real = np.float64
-    if D.dtype == np.float32 and 1e-20 < _extreme(Q) * _extreme(D) * D.shape[1] < 1e30:
-        dtype = np.float32
+    if D.dtype == np.float32:
+        largest = [max(float(side.max()), -float(side.min())) for side in (Q, D)]
+        dtype = np.float32 if 1e-20 < D.shape[1] * largest[0] * largest[1] < 1e30 else dtype
     return Q.astype(dtype, copy=False), D.astype(dtype, copy=False)
-
-
-def _extreme(rows: Embeddings) -> float:
-    return max(float(rows.max()), -float(rows.min()))
-
-
-def _gains(ranks: ArrayLike, k: int) -> Matrix:
-    """Return 1/log₂(1 + rank), and 0 for ranks beyond k."""
-    require(operator.index(k) >= 1, f"k is {k}; expected at least 1")
-    r = np.asarray(ranks)
-    require(
-        r.dtype.kind in "iu" and r.ndim == 1 and len(r) > 0 and r.min() >= 1,
-        f"ranks hold {r.dtype} values, shape {r.shape}; expected one positive integer per query",
-    )
-    return np.where(r <= k, 1 / np.log2(1 + r.astype(np.int64)), 0.0)

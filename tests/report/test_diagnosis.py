@@ -331,7 +331,7 @@ def test_mispaired_rows_are_reported_if_none_can_be_named(monkeypatch):
     X, Y = healthy()
     rows = np.random.default_rng(0).choice(1500, 300, replace=False)
     Y[rows] = Y[np.roll(rows, 1)]
-    monkeypatch.setattr("procrustes_lab.report.diagnosis.suspects", lambda ranks: np.arange(0))
+    monkeypatch.setattr("procrustes_lab.report.pairing.suspects", lambda ranks: np.arange(0))
     assert diagnose(X, Y).kinds == ("mispaired rows",)
 
 
