@@ -60,7 +60,7 @@ def save(fig: Figure, name: str, *, svg: bool = False, show: bool = True) -> Non
     if show:
         from IPython.display import Image, display
 
-        display(Image(picture.getvalue()))
+        display(Image(picture.getvalue(), width=round(fig.get_figwidth() * fig.dpi)))
     plt.close(fig)
 
 
