@@ -39,6 +39,21 @@ def test_search_sorts_by_score_then_by_row(sides, data):
         assert scores[i].tolist() == [dots[j] for j in expected]
 
 
+def test_an_index_of_float32_is_searched_in_it_where_its_range_has_room():
+    rng = np.random.default_rng(4)
+    queries = rng.standard_normal((20, 16))
+    documents = rng.standard_normal((300, 16)).astype(np.float32)
+    rows, expected = search(queries, documents.astype(float), 5)
+    found, scores = search(queries, documents, 5)
+    np.testing.assert_array_equal(found, rows)
+    np.testing.assert_array_equal(scores, scores.astype(np.float32))
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    for scale in (2.0**100, 2.0**-100):  # whose squares float32 has not
+        found, scores = search(scale * queries, np.float32(scale) * documents, 5)
+        np.testing.assert_array_equal(found, rows)
+        np.testing.assert_allclose(scores, scale**2 * expected, rtol=1e-12)
+
+
 @given(sides=integer_sides(), data=st.data())
 @settings(deadline=None)
 def test_rank_counts_the_documents_that_score_no_worse(sides, data):
