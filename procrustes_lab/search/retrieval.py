@@ -195,7 +195,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _samples(n: int, draws: int, seed: int) -> Indices:
     """How often each of n values is in each sample: drawn once for all maps of a table."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
