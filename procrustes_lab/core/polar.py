@@ -22,9 +22,6 @@ def polar(cross: Matrix) -> tuple[Matrix, float]:
 
 def svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     """Thin SVD by divide and conquer, and by QR where that fails, on many zero singular values."""
-    if matrix.shape[0] < matrix.shape[1]:  # LAPACK takes a fifth longer for a wide matrix
-        U, S, Vt = svd(matrix.T)
-        return Vt.T, S, U.T
     try:
         return np.linalg.svd(matrix, full_matrices=False)
     except np.linalg.LinAlgError:

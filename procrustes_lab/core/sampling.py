@@ -272,8 +272,13 @@ class PairsNeeded:
     excess: float
     guaranteed: int
     extrapolated: int
-    asymptotic: int
+    rate: float
     curve: LearningCurve
+
+    @property
+    def asymptotic(self) -> int:
+        """Pairs by the limit law: κ, which is the `rate`, over the excess."""
+        return math.ceil(self.rate / self.excess)
 
     def __repr__(self) -> str:
         return (
@@ -301,7 +306,7 @@ def pairs_needed(
         float(excess),
         guaranteed=math.ceil((excess_bound(effective_dimension(x, y), 1) / excess) ** 2),
         extrapolated=math.ceil(curve.pairs(excess)),
-        asymptotic=math.ceil(excess_rate(x, y) / excess),
+        rate=excess_rate(x, y),
         curve=curve,
     )
 

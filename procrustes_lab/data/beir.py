@@ -213,9 +213,7 @@ def evaluate(collection: Collection, queries: ArrayLike, found: ArrayLike) -> ND
     shapes = f"found has shape {rows.shape}, queries have shape {asked.shape}"
     fits = rows.ndim == 2 and asked.shape == rows.shape[:1]
     require(fits, f"{shapes}; expected one row of documents for each query")
-    judged = {
-        str(j): {str(row): mark for row, mark in collection.judgements[j].items()} for j in asked
-    }
+    judged = {str(j): {str(row): g for row, g in collection.judgements[j].items()} for j in asked}
     scores = np.arange(rows.shape[1], 0, -1).astype(float).tolist()
     names = {row: str(row) for row in np.unique(rows).tolist()}
     run = {

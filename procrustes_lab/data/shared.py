@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from procrustes_lab.core.sums import Matrix
+from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.search.maps import unit_rows
 
 from . import beir
@@ -25,7 +26,7 @@ NEEDED = {
 
 def scifact(
     data_home: Folder | None = None,
-) -> tuple[beir.Collection, dict[str, tuple[Matrix, Matrix]]]:
+) -> tuple[beir.Collection, dict[str, tuple[Embeddings, Embeddings]]]:
     """Read SciFact, scientific claims and the abstracts that are evidence, by four networks.
 
     Returns the collection and, for each of `NETWORKS`, the vectors of all queries and of all

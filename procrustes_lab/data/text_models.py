@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from procrustes_lab.core.sums import Matrix
+
 from .cache import Folder, cached_arrays
 from .datasets import ApiDescriptions
 from .encode import FILES, NETWORKS, find_vectors
@@ -28,8 +30,6 @@ FEATURES: dict[str, dict[str, Any]] = {
     "bigram": {"analyzer": "word", "ngram_range": (1, 2)},
 }
 """What each model counts: words; runs of four characters; words and pairs of adjacent words."""
-
-Rows = NDArray[np.float64]
 
 LIMIT = 20_000  # features that a model keeps at the most
 
@@ -45,7 +45,7 @@ def embed(
     seed: int = 0,
     corpus: Sequence[str] | None = None,
     data_home: Folder | None = None,
-) -> Rows:
+) -> Matrix:
     """Embed texts by latent semantic analysis: tf–idf weights, then a truncated SVD.
 
     `name`, of `FEATURES`, says what is counted; `fitted_on` is all that the model will know: keep
@@ -68,12 +68,12 @@ def embed(
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
     counted = tuple(dict.fromkeys([*texts, *fitted_on] if corpus is None else corpus))
 
-    def make() -> list[Rows]:
+    def make() -> list[Matrix]:
         row = {text: i for i, text in enumerate(counted)}
         if lacking := [text for text in (*texts, *fitted_on) if text not in row]:
             raise ValueError(f"corpus lacks a text that begins with {lacking[0][:40]!r}")
-        count, recipe = partial(_counts, name, counted), _recipe(name, counted)
-        kept = count() if corpus is None else cached_arrays(recipe[0], recipe, count, data_home)
+        count, of = partial(_counts, name, counted), _recipe(name, counted)
+        kept = count() if corpus is None else cached_arrays(f"counts-{name}", of, count, data_home)
         data, indices, indptr, (n, m) = kept
         counts = csr_matrix((data, indices, indptr), (int(n), int(m)))
         known, asked = (counts[[row[text] for text in side]] for side in (fitted_on, texts))
@@ -84,13 +84,13 @@ def embed(
 
 
 def _recipe(name: str, *parts: Sequence[str]) -> tuple[str, ...]:
-    """Return what all that is counted in some texts follows from, with a label first."""
+    """Return what all that is counted in some texts follows from."""
     code = Path(__file__).read_text("utf-8"), version("scikit-learn"), np.__version__
     texts = (hashlib.sha256(json.dumps(list(part)).encode()).hexdigest() for part in parts)
-    return f"counts-{name}", *code, *texts
+    return name, *code, *texts
 
 
-def _latent_semantics(known: csr_matrix, asked: csr_matrix, dimension: int, seed: int) -> Rows:
+def _latent_semantics(known: csr_matrix, asked: csr_matrix, dimension: int, seed: int) -> Matrix:
     from sklearn.decomposition import TruncatedSVD  # half a second, which a kept result spares
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.preprocessing import normalize

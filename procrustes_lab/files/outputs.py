@@ -21,6 +21,7 @@ from procrustes_lab.core import archive
 from procrustes_lab.core.alignment import Alignment
 from procrustes_lab.core.archive import StrPath, replacing
 from procrustes_lab.core.certificate import Certificate
+from procrustes_lab.search.migrate import Recalibration
 
 from .formats import TEXT, Block, reading, require
 
@@ -173,8 +174,8 @@ class Adapter:
 
     def recalibrated(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return what aligned scores would be by the old model, for thresholds set on those."""
-        given = np.asarray(scores, float)
-        return np.asarray(np.interp(given, *self.knots)) if self.knots.size else given
+        known = Recalibration(self.knots)
+        return known.apply(scores) if self.knots.size else np.asarray(scores, float)
 
     def save(self, path: StrPath) -> None:
         """Write the adapter to an npz file, complete or not at all."""

@@ -33,7 +33,7 @@ def heading(notebook: NotebookNode) -> tuple[str, str]:
 
 def breadth(png: str) -> str:
     """Say how broad a picture in base64 is: its text is small where a phone's width has to do."""
-    width = int.from_bytes(base64.b64decode(png[:32])[16:20])
+    width = int.from_bytes(base64.b64decode(png[:32])[16:20])  # dots, 120 an inch
     return "broad" if width > 1080 else "medium" if width > 816 else "narrow"
 
 

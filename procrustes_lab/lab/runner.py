@@ -108,6 +108,17 @@ def parameter_names(notebook: Path) -> list[str]:
     return list(papermill.inspect_notebook(normalised(nbformat.read(notebook, as_version=4))))
 
 
+def claims_of(executed: NotebookNode) -> tuple[tuple[Claim, ...], str | None]:
+    """Return the claims that an executed notebook shows, and what is wrong with them, or None."""
+    outputs = (output for cell in executed.cells for output in cell.get("outputs", []))
+    shown = (output.get("data", {}).get(CLAIM_MIME) for output in outputs)
+    claims = tuple(Claim(**data) for data in shown if data is not None)
+    wrong = [f"{claim.id} does not hold" for claim in claims if not claim.holds]
+    uses = Counter(claim.id for claim in claims)
+    wrong += [f"the id {id!r} is used twice" for id, count in uses.items() if count > 1]
+    return claims, f"its claims: {wrong[0]}" if wrong else None
+
+
 class _Kernel(AsyncKernelManager):
     """A kernel of this interpreter, whatever other kernels the user has installed."""
 
@@ -158,15 +169,8 @@ class _Client(NotebookClient):
         target = staging / "notebooks" / self.path.name
         nbformat.write(executed, target)
         pages.write_page(target, staging / "html")
-        outputs = (output for cell in executed.cells for output in cell.get("outputs", []))
-        shown = (output.get("data", {}).get(CLAIM_MIME) for output in outputs)
-        claims = tuple(Claim(**data) for data in shown if data is not None)
-        wrong = [f"{claim.id} does not hold" for claim in claims if not claim.holds]
-        uses = Counter(claim.id for claim in claims)
-        wrong += [f"the id {id!r} is used twice" for id, count in uses.items() if count > 1]
-        if wrong and failure is None:
-            failure = f"its claims: {wrong[0]}"
-        return Result(self.path.stem, seconds, claims, failure)
+        claims, wrong = claims_of(executed)
+        return Result(self.path.stem, seconds, claims, failure or wrong)
 
 
 @contextmanager

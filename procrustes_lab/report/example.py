@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from procrustes_lab.data import beir, datasets, text_models
 
@@ -26,15 +24,16 @@ def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, ...]:
     ids, names = np.array(collection.document_ids), np.array(collection.query_ids)[asked]
     texts = [*collection.documents, *(collection.queries[j] for j in asked)]
     fitted_on = [collection.documents[i] for i in known]
-    counts = text_models.embed(old, texts, fitted_on=fitted_on, seed=seed, corpus=data.texts)
-    vectors: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
+    rows = text_models.embed(old, texts, fitted_on=fitted_on, seed=seed, corpus=data.texts)
+    counts = rows.astype(np.float32)  # as the network's are
+    vectors = {
         f"{old} LSA": (counts[: len(ids)], ids),
         "MiniLM": (minilm[1], ids),
         f"{old} LSA, queries": (counts[len(ids) :], names),
         "MiniLM, queries": (minilm[0][asked], names),
     }
-    for name, (rows, labels) in vectors.items():
-        np.savez(folder / f"{name}.npz", vectors=rows.astype(np.float32), ids=labels)
+    for name, (side, labels) in vectors.items():
+        np.savez(folder / f"{name}.npz", vectors=side, ids=labels)
     qrels = folder / "qrels.tsv"
     qrels.write_text("".join(f"{name}\t{name}\t1\n" for name in names), encoding="utf-8")
     return (*(str(folder / f"{name}.npz") for name in vectors), str(qrels))

@@ -92,7 +92,5 @@ def found(name: str, severity: Severity, rows: Indices = NONE, /, **words: float
     """Make a finding by its name in `WORDS`, filled by rows and words; its evidence are numbers."""
     evidence = {key: value for key, value in words.items() if not isinstance(value, str)}
     words["listed"] = ", ".join(map(str, rows[:8])) + (", …" if len(rows) > 8 else "")
-    said, remedy = (
-        " ".join(WORDS[name][part].format(**words).split()) for part in ("found", "remedy")
-    )
+    said, remedy = (" ".join(WORDS[name][of].format(**words).split()) for of in ("found", "remedy"))
     return Finding(name.partition(":")[0], severity, said, remedy, evidence, rows)

@@ -26,7 +26,7 @@ def search(queries: ArrayLike, documents: ArrayLike, k: int) -> tuple[Indices, M
     numbers, and k is from 1 to n, or TypeError or ValueError is raised. Documents of float32 are
     searched in it, as most indexes are.
     """
-    Q, D = _as_sides(queries, documents, k)
+    Q, D = _in_one_type(*_sides(queries, documents, k))
     indices, scores = np.empty((len(Q), k), dtype=np.int64), np.empty((len(Q), k))
     for rows, found in score_blocks(Q, D):
         indices[rows] = largest(found, k)
@@ -41,7 +41,7 @@ def ranks(queries: ArrayLike, documents: ArrayLike, relevant: ArrayLike) -> Indi
     query. `relevant`, shape (q,), holds its row of `documents`, or ValueError is raised; the rest
     is as in `search`.
     """
-    Q, D = _as_sides(queries, documents)
+    Q, D = _in_one_type(*_sides(queries, documents))
     answers = np.asarray(relevant)
     found = f"relevant holds {answers.dtype} values, shape {answers.shape}"
     expected = f"expected integers, shape ({len(Q)},): one document row for each query"
@@ -68,7 +68,7 @@ def margins(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> Matrix:
     down, so that near duplicates certify nothing by accident. The rest is as in `search`; it takes
     O(q n d) time, and k dot products more for each document that scores close to the k-th.
     """
-    Q, D = (np.asarray(side, float) for side in _as_sides(queries, documents, k))
+    Q, D = (side.astype(float, copy=False) for side in _sides(queries, documents, k))
     energies, lengths = np.vecdot(D, D), np.linalg.norm(Q, axis=1)
     longest, tiny = energies.max(), np.finfo(float).tiny
     rounding = 2 * D.shape[1] * np.finfo(float).eps  # of a dot product of two unit vectors
@@ -223,12 +223,16 @@ def largest(scores: Embeddings, k: int) -> Indices:
     return np.take_along_axis(columns, order, axis=1)
 
 
-def _as_sides(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> tuple[Any, Any]:
-    """Return both sides, checked, in the type to multiply in: float32 if its range has room."""
+def _sides(queries: ArrayLike, documents: ArrayLike, k: int = 1) -> tuple[Embeddings, Embeddings]:
     Q, D = as_finite(queries, "queries"), as_finite(documents, "documents")
     found = f"queries have {Q.shape[1]} columns, documents have {D.shape[1]}"
     require(Q.shape[1] == D.shape[1], f"{found}; expected one space: align the queries first")
     require(1 <= k <= len(D), f"k is {k}; expected 1 to {len(D)}, the number of documents")
+    return Q, D
+
+
+def _in_one_type(Q: Embeddings, D: Embeddings) -> tuple[Any, Any]:
+    """Return both sides in float32, if the documents are in it and scores have room, or float64."""
     dtype: Real = np.float64
     if D.dtype == np.float32:
         largest = [max(float(side.max()), -float(side.min())) for side in (Q, D)]

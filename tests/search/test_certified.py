@@ -235,3 +235,10 @@ SIDE = np.eye(3)
 def test_bad_input_is_refused(moved, queries, documents, k, message):
     with pytest.raises(ValueError, match=message):
         certified_top(moved, queries, documents, k)
+
+
+def test_margins_are_of_the_queries_as_given_whatever_the_documents_are_kept_in():
+    rng = np.random.default_rng(5)
+    queries, documents = unit_rows(rng, (30, 8)), unit_rows(rng, (90, 8)).astype(np.float32)
+    expected = margins(queries, documents.astype(float), 3)
+    np.testing.assert_array_equal(margins(queries, documents, 3), expected)
