@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,5 +78,12 @@ def execute(shell: InteractiveShell, cell: NotebookNode) -> bool:
         data, metadata = shell.display_formatter.format(result.result)
         cell.outputs.append(v4.new_output("display_data", data=data, metadata=metadata))
     if error := result.error_in_exec:
-        cell.outputs.append(v4.new_output("error", ename=type(error).__name__, evalue=str(error)))
+        cell.outputs.append(
+            v4.new_output(
+                "error",
+                ename=type(error).__name__,
+                evalue=str(error),
+                traceback=traceback.format_exception(error),
+            )
+        )
     return result.success

@@ -46,7 +46,7 @@ OTHER_PARAMETERS = {
         "target": 0.08,
         "small_draws": 800,
     },
-    "07_know_when_not_to": {"seed": 7, "objects": 600, "draws": 6, "shuffles": 199},
+    "07_know_when_not_to": {"seed": 7, "objects": 900, "draws": 6, "shuffles": 199},
     "09_align_what_does_not_fit": {
         "seed": 7,
         "objects": 30_500,

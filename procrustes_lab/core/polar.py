@@ -20,6 +20,14 @@ def polar(cross: Matrix) -> tuple[Matrix, float]:
     return U @ Vt, float(S.sum())
 
 
+def partial_isometry(cross: Matrix) -> Matrix:
+    """Polar factor where XᵀY determines it, and 0 elsewhere, where rounding chooses an isometry."""
+    U, S, Vt = svd(cross)
+    rounding = max(cross.shape) * np.finfo(float).eps * S[0]
+    rank = np.count_nonzero(rounding < S)
+    return U[:, :rank] @ Vt[:rank]
+
+
 def svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     """Thin SVD by divide and conquer, and by QR where that fails, on many zero singular values."""
     try:

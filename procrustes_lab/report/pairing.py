@@ -12,7 +12,7 @@ from scipy.sparse.linalg import eigsh
 from scipy.special import bdtrc, ndtri, stdtrit
 
 from procrustes_lab.core.moments import Moments, moments_of
-from procrustes_lab.core.polar import polar
+from procrustes_lab.core.polar import partial_isometry, polar
 from procrustes_lab.core.sums import Matrix, product_type
 from procrustes_lab.core.validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
 from procrustes_lab.search.maps import unit_rows
@@ -188,7 +188,7 @@ class Pairing:
             up, down = max(0, -offset), max(0, offset)
             x, y = self.source.rows[up : n - down], self.target.rows[down : n - up]
             halves = _halves(x, y, self._block)
-        maps = [polar(half.cross_scatter)[0] for half in halves]
+        maps = [partial_isometry(half.cross_scatter) for half in halves]
         references = self._order[:REFERENCES]
         others = self.target.centred(references).T
         ranks, agreement = np.empty(n), np.empty((n, len(OFFSETS)))
@@ -347,7 +347,7 @@ def _agreements(pairs: Pairing, kind: Mask) -> tuple[float, float]:
     agreements = np.empty((2, 2))
     for i, mine in enumerate((kind, ~kind)):
         fitted, unseen = np.flatnonzero(mine)[::2], np.flatnonzero(mine)[1::2]
-        W = polar(_centred(x[fitted]).T @ _centred(y[fitted]))[0]
+        W = partial_isometry(_centred(x[fitted]).T @ _centred(y[fitted]))
         for j, rows in enumerate((unseen, np.flatnonzero(~mine))):
             a, b = _centred(x[rows] @ W), _centred(y[rows])
             agreements[i, j] = 1 - 2 * np.mean(a @ b.T >= np.vecdot(a, b)[:, np.newaxis])

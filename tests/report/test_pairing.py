@@ -157,10 +157,11 @@ def test_ranks_of_random_partners_are_uniform():
         assert stats.kstest(ranks, "uniform").pvalue > 1e-4
 
 
-def test_rows_may_be_moved_and_turned_together():
+@pytest.mark.parametrize("d", [6, 80])  # 80: more than the pairs of a half
+def test_rows_may_be_moved_and_turned_together(d):
     """Nothing depends on either side's basis."""
-    X, Y = noisy_rotation(600, 6, 0.5)
-    Q = np.linalg.qr(np.random.default_rng(2).standard_normal((6, 6)))[0]
+    X, Y = noisy_rotation(600 if d == 6 else 120, d, 1.5)
+    Q = np.linalg.qr(np.random.default_rng(2).standard_normal((d, d)))[0]
     turned = Pairing(X @ Q, Y @ Q[::-1]).partner_ranks()
     np.testing.assert_allclose(turned, Pairing(X, Y).partner_ranks(), atol=2 / 501)
 
