@@ -1,11 +1,14 @@
-"""Notebooks executed in this process by papermill, as `procrustes_lab.lab.runner` does in kernels.
+"""Notebooks executed by papermill and nbval without a kernel's process of their own.
 
-A kernel takes three seconds to start, to import what is imported here already, and to end.
+A kernel takes three seconds to start, to import what is imported elsewhere already, and to end.
+`procrustes_lab.lab.runner`, which users run, has one for each notebook.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -15,6 +18,8 @@ from typing import Any
 import matplotlib as mpl
 import nbformat
 import papermill
+import pytest
+from ipykernel.inprocess import InProcessKernelManager
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from nbformat import NotebookNode, v4
@@ -87,3 +92,44 @@ def execute(shell: InteractiveShell, cell: NotebookNode) -> bool:
             )
         )
     return result.success
+
+
+# New processes are copies of one that has imported what most notebooks do, where that is safe.
+COPIES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+COPIES.set_forkserver_preload(["procrustes_lab.cli.main", "matplotlib.pyplot", "sympy"])
+
+
+def nbval(path: Path, figures: Path) -> tuple[int | None, str]:
+    """Return the exit code and the report of nbval on a notebook, in a new process."""
+    report = figures.with_suffix(".txt")
+    process = COPIES.Process(target=_nbval, args=(path, figures, report))
+    process.start()
+    process.join()
+    return process.exitcode, report.read_text(encoding="utf-8")
+
+
+def _nbval(path: Path, figures: Path, report: Path) -> None:
+    from nbval import plugin
+
+    class Kernel(plugin.RunningKernel):
+        def __init__(self, *_: object, cwd: str, **__: object) -> None:
+            os.chdir(cwd)
+            self.km = InProcessKernelManager()
+            self.km.start_kernel()
+            self.kc = self.km.client()
+            self.kc.start_channels()
+            sys.stdout, sys.stderr = self.km.kernel.stdout, self.km.kernel.stderr
+
+        def stop(self) -> None:
+            del self.km
+
+    plugin.RunningKernel = Kernel
+    with report.open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    environment = {"PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    os.environ.update(
+        environment, MPLBACKEND=runner.INLINE_BACKEND, PROCRUSTES_LAB_FIGURES=str(figures)
+    )
+    options = "-p nbval.plugin --nbval --nbval-current-env -p no:cacheprovider -q -s -rN --color=no"
+    sys.exit(pytest.main([*options.split(), str(path)]))

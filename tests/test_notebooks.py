@@ -1,10 +1,7 @@
 """The notebooks: as committed, and with another seed and other sizes."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import in_process
@@ -99,9 +96,6 @@ PICTURE_TOLERANCE = 2.0
 
 SVG_TOLERANCE = 0.05  # points
 
-# Pytest without a grammar that takes two seconds, as in `conftest`.
-NBVAL = "import sys; sys.modules['rfc3987_syntax'] = None; import pytest; sys.exit(pytest.main())"
-
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -143,28 +137,14 @@ def test_it_is_committed_as_executed(path):
 
 @every_notebook
 def test_it_gives_the_committed_outputs_and_figures(path, tmp_path):
-    plugins = ["-p", "nbval.plugin", "-p", "no:cacheprovider"]
-    options = ["--nbval", "--nbval-current-env", "-q", "-rN", "--color=no", str(path)]
-    done = subprocess.run(
-        [sys.executable, "-c", NBVAL, *plugins, *options],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PROCRUSTES_LAB_FIGURES": str(tmp_path),
-            "MPLBACKEND": runner.INLINE_BACKEND,
-            "PYTEST_ADDOPTS": "",
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
-    made = {figure.name for figure in tmp_path.iterdir()}
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    code, report = in_process.nbval(path, figures)
+    assert code == 0, report[-4000:]
+    made = {figure.name for figure in figures.iterdir()}
     assert made == figures_of(path) - FROM_DATA, "run make refresh"
     for name in sorted(made):
-        assert_same_picture(ROOT / "figures" / name, tmp_path / name)
+        assert_same_picture(ROOT / "figures" / name, figures / name)
 
 
 @every_notebook

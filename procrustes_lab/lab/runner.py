@@ -148,6 +148,7 @@ class _Client(NotebookClient):
         )
         self.path = path
         self.total = sum(bool(cell.source.strip()) for cell in code)
+        self.length = sum(len(cell.source) for cell in code)  # the longest begin, as no one knows
 
     def __str__(self) -> str:
         return f"{self.path.stem} cell {self.code_cells_executed}/{self.total}"
@@ -195,10 +196,12 @@ def _executed(
             "MPLBACKEND": INLINE_BACKEND,
             "PROCRUSTES_LAB_FIGURES": str(staging / "figures"),
         }
-        for client in [_Client(path, parameters) for path in notebooks]:
+        clients = [_Client(path, parameters) for path in notebooks]
+        for client in sorted(clients, key=lambda client: -client.length):
             futures[pool.submit(client.result, environment, staging)] = client
         _follow(futures)
-        yield staging, [future.result() for future in futures]
+        results = {client: future.result() for future, client in futures.items()}
+        yield staging, [results[client] for client in clients]
     finally:
         with _uninterrupted():
             pool.shutdown(wait=False, cancel_futures=True)
