@@ -33,6 +33,9 @@ docs: .venv/.docs
 refresh: .venv/.lab
 	@$(BIN)/procrustes-lab refresh
 
+# Modules are compiled once, not by every kernel and every process of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # One thread a process: the tests already use both cores.
 check test refresh: export OMP_NUM_THREADS = 1
 check test refresh: export OPENBLAS_NUM_THREADS = 1

@@ -28,7 +28,6 @@ import procrustes_lab
 from procrustes_lab.cli.main import cli
 from procrustes_lab.files import pairs
 from procrustes_lab.lab.claims import CLAIM_MIME, Claim
-from procrustes_lab.lab.pages import breadth
 from procrustes_lab.report.verdict import KEPT, Decision
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +85,8 @@ def title(notebook: NotebookNode) -> str:
 
 def prepared(name: str, notebook: NotebookNode) -> NotebookNode:
     """Return a notebook whose links lead within the site, with places that the ledger links to."""
+    from procrustes_lab.lab.pages import breadth  # reads nbformat, so after `main` begins
+
     heading = title(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":

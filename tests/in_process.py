@@ -12,8 +12,10 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import matplotlib as mpl
 import nbformat
@@ -22,6 +24,7 @@ import pytest
 from ipykernel.inprocess import InProcessKernelManager
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from matplotlib.figure import Figure
 from nbformat import NotebookNode, v4
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
 from traitlets.config import Config
@@ -29,6 +32,7 @@ from traitlets.config import Config
 from procrustes_lab.lab import claims, runner
 
 SETTINGS = Config({"HistoryManager": {"enabled": False}})
+COARSELY = partialmethod(Figure.savefig, dpi=10)  # nobody looks at pictures of other parameters
 
 
 class InProcess(Engine):
@@ -42,7 +46,7 @@ class InProcess(Engine):
         main = sys.modules["__main__"]  # a shell puts itself there
         shell = InteractiveShell.instance(config=SETTINGS)
         try:
-            with mpl.rc_context():
+            with mpl.rc_context(), patch.object(Figure, "savefig", COARSELY):
                 code = (cell for cell in nb_man.nb.cells if cell.cell_type == "code")
                 all(execute(shell, cell) for cell in code)
         finally:
@@ -96,14 +100,15 @@ def execute(shell: InteractiveShell, cell: NotebookNode) -> bool:
 
 # New processes are copies of one that has imported what most notebooks do, where that is safe.
 COPIES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-COPIES.set_forkserver_preload(["procrustes_lab.cli.main", "matplotlib.pyplot", "sympy"])
+COPIES.set_forkserver_preload(["conftest", "in_process", "sympy", "sklearn.datasets"])
 
 
 def nbval(path: Path, figures: Path) -> tuple[int | None, str]:
     """Return the exit code and the report of nbval on a notebook, in a new process."""
     report = figures.with_suffix(".txt")
     process = COPIES.Process(target=_nbval, args=(path, figures, report))
-    process.start()
+    with patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)):  # for what is imported
+        process.start()
     process.join()
     return process.exitcode, report.read_text(encoding="utf-8")
 

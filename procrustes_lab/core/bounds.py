@@ -38,7 +38,8 @@ def spectrum_aware(source: ArrayLike, target: ArrayLike, epsilon: float) -> floa
     what the spectra allow counts as the least that they do. The bound is at most t, and T1.
     """
     d = max(np.size(source), np.size(target))
-    x, y = (np.pad(np.sort(s), (d - np.size(s), 0)) for s in (source, target))  # weakest first
+    x, y = np.zeros((2, d))  # weakest first
+    x[d - np.size(source) :], y[d - np.size(target) :] = np.sort(source), np.sort(target)
     overlap = x * y
     budget = max(float(epsilon**2 - np.sum((x**2 - y**2) ** 2)) / 2, 0.0)
     spent = np.concatenate([[0.0], np.cumsum(overlap**2)])

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import eigsh
 from scipy.special import bdtrc, ndtri, stdtrit
 
 from procrustes_lab.core.moments import Moments, moments_of
-from procrustes_lab.core.polar import partial_isometry, polar
+from procrustes_lab.core.polar import nuclear_norm, partial_isometry
 from procrustes_lab.core.sums import Matrix, product_type
 from procrustes_lab.core.validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
 from procrustes_lab.search.maps import unit_rows
@@ -141,7 +141,7 @@ class Pairing:
         cross = self.source.centred(self.sample).T @ self.target.centred(order)
         values = zip(self.source.values, self.target.values, strict=False)
         most = sum(float(np.sqrt(a * b)) for a, b in values)
-        return polar(cross)[1] / np.sqrt(len(order) * self.n) / most if most else 0.0
+        return nuclear_norm(cross) / np.sqrt(len(order) * self.n) / most if most else 0.0
 
     def errors_by_offset(self) -> dict[int, float]:
         """Return the alignment error if row i of X is paired with row i + k of Y, by offset k.
@@ -274,7 +274,7 @@ def _halves(x: Embeddings, y: Embeddings, step: int) -> list[Moments]:
 
 
 def _error(a: Embeddings, b: Embeddings) -> float:
-    return float(np.vdot(a, a) + np.vdot(b, b) - 2 * polar(a.T @ b)[1]) / len(a)
+    return float(np.vdot(a, a) + np.vdot(b, b) - 2 * nuclear_norm(a.T @ b)) / len(a)
 
 
 def two_models(pairs: Pairing, side: Side) -> Iterator[Finding]:

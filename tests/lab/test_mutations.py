@@ -14,7 +14,7 @@ import pytest
 
 from procrustes_lab.core import bounds, sampling, similarity
 from procrustes_lab.data import datasets, text_models
-from procrustes_lab.lab import claims
+from procrustes_lab.lab import claims, plotting
 from procrustes_lab.search import retrieval
 
 pytestmark = pytest.mark.long  # it runs notebooks
@@ -168,6 +168,7 @@ def ran():
             lambda name, data: (vectors(name, data.queries), vectors(name, data.documents), rows),
         )
         patch.setattr(text_models, "embed", vectors)
+        patch.setattr(plotting, "save", lambda fig, *_, **__: plt.close(fig))
         result = {}
         for name, parameters in SMALL.items():
             notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
