@@ -19,7 +19,7 @@ from procrustes_lab.core.certificate import certify
 from procrustes_lab.core.moments import Moments
 from procrustes_lab.core.validate import Embeddings
 from procrustes_lab.files import Block, FileError, Pairs, outputs, sha256
-from procrustes_lab.files.formats import BY_NAME, wanted_of
+from procrustes_lab.files.formats import BY_NAME, require, wanted_of
 from procrustes_lab.files.outputs import DIRECTION, Adapter
 from procrustes_lab.files.pairs import check_file
 from procrustes_lab.report.verdict import Decision
@@ -221,8 +221,7 @@ COMMANDS = (certify_command, fit_command, apply_command, report_command)
 def _read_pairs(old: Path, new: Path, **columns: Any) -> Pairs:
     with progress("reading") as bar:
         pairs = files.read_pairs(old, new, **columns, seen=bar.update)
-    if pairs.n < 2:
-        raise FileError(f"{new} and {old} have 1 object in common; expected at least 2")
+    require(pairs.n > 1, f"{new} and {old} have 1 object in common; expected at least 2")
     return pairs
 
 

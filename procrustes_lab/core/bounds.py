@@ -38,9 +38,8 @@ def spectrum_aware(source: ArrayLike, target: ArrayLike, epsilon: float) -> floa
     what the spectra allow counts as the least that they do. The bound is at most t, and T1.
     """
     d = max(np.size(source), np.size(target))
-    x, y = np.zeros((2, d))  # weakest first
-    x[d - np.size(source) :], y[d - np.size(target) :] = np.sort(source), np.sort(target)
-    overlap = x * y
+    x, y = (np.concatenate([np.zeros(d - np.size(s)), np.sort(s)]) for s in (source, target))
+    overlap = x * y  # weakest first
     budget = max(float(epsilon**2 - np.sum((x**2 - y**2) ** 2)) / 2, 0.0)
     spent = np.concatenate([[0.0], np.cumsum(overlap**2)])
     turned = int(np.searchsorted(spent, budget, side="right")) - 1

@@ -28,8 +28,7 @@ def nuclear_norm(cross: Matrix) -> float:
 def partial_isometry(cross: Matrix) -> Matrix:
     """Polar factor where XᵀY determines it, and 0 elsewhere, where rounding chooses an isometry."""
     U, S, Vt = svd(cross)
-    rounding = max(cross.shape) * np.finfo(float).eps * S[0]
-    rank = np.count_nonzero(rounding < S)
+    rank = np.count_nonzero(max(cross.shape) * np.finfo(float).eps * S[0] < S)
     return U[:, :rank] @ Vt[:rank]
 
 

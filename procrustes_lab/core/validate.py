@@ -107,10 +107,10 @@ def as_pairs(
     return x, y
 
 
-def require(holds: bool | np.bool_, message: str) -> None:
-    """Raise ValueError with this message unless the condition holds."""
+def require(holds: bool | np.bool_, message: str, error: type[ValueError] = ValueError) -> None:
+    """Raise an error with this message unless the condition holds."""
     if not holds:
-        raise ValueError(message)
+        raise error(message)
 
 
 def in_range(value: object, low: float, high: float) -> bool:

@@ -125,8 +125,7 @@ def movielens(
     liked = ratings[ratings["rating"] >= LIKED]
     ids, counts = np.unique(liked["movieId"], return_counts=True)
     kept = ids[counts >= minimum]
-    if len(kept) == 0:
-        raise ValueError(f"minimum is {minimum}; no film has so many ratings of {LIKED} or more")
+    require(len(kept) > 0, f"minimum is {minimum}; no film has so many ratings, of {LIKED} or more")
     if unknown := set(kept.tolist()).difference(films):
         found = f"{folder / 'movies.csv'} lacks film {min(unknown)}, which ratings.csv rates"
         raise ValueError(f"{found}: take both files from one copy of MovieLens")
@@ -184,8 +183,7 @@ def read_ratings(path: Place) -> NDArray[np.void]:
                     raise _damaged(path, number, line, header)
             parts.append(np.loadtxt(lines, dtype=_COLUMNS, delimiter=",", ndmin=1))
             first += len(lines)
-    if not parts:
-        raise ValueError(f"{path} holds no ratings: take it from MovieLens again")
+    require(len(parts) > 0, f"{path} holds no ratings: take it from MovieLens again")
     return np.concatenate(parts)
 
 

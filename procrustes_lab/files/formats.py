@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from math import prod
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import IO, Any, Literal, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from procrustes_lab.core import validate
 from procrustes_lab.core.sums import let_go
-from procrustes_lab.core.validate import as_embeddings
 
 By = Literal["auto", "id", "position"]
 
@@ -37,10 +38,7 @@ class FileError(ValueError):
     """What is wrong with a file, in one sentence that names it."""
 
 
-def require(holds: bool, message: str) -> None:
-    """Raise FileError with this message unless the condition holds."""
-    if not holds:
-        raise FileError(message)
+require = partial(validate.require, error=FileError)
 
 
 @contextmanager
@@ -192,7 +190,9 @@ def map_npy(path: Path) -> np.memmap[Any, Any]:
         found = f"{path} has {left:,} bytes after its array of shape {mapped.shape}: another array?"
         require(not left, f"{found} Save each to a file of its own, or all to an .npz")
         as_floats = np.dtype(float) if mapped.dtype.kind in "biuf" else mapped.dtype
-        as_embeddings(np.broadcast_to(np.zeros((), as_floats), mapped.shape), str(path))  # no copy
+        validate.as_embeddings(
+            np.broadcast_to(np.zeros((), as_floats), mapped.shape), str(path)
+        )  # no copy
     return mapped
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
 
-from procrustes_lab.core.tables import Html
+from procrustes_lab.core.tables import Html, table
 
 CLAIM_MIME = "application/vnd.procrustes-lab.claim+json"
 
@@ -116,9 +116,8 @@ def claim(
     value, bound = _plain(observed, id, "observed"), _plain(against, id, relation)
     margin = _margin(id, relation, value, bound, float(tolerance))
     holds = value == bound if margin is None else margin >= 0
-    by = None if margin is None else _rounded(margin, decimals=12)
-    values = _rounded(value, decimals=12), relation, _rounded(bound)
-    checked = Claim(id, sentence, *values, float(tolerance), holds, by)
+    values = _rounded(value, decimals=12), relation, _rounded(bound), float(tolerance), holds
+    checked = Claim(id, sentence, *values, _rounded(margin, decimals=12))
     _ledger[id] = (checked, execution)
     display(checked)
     if not holds:
@@ -128,20 +127,9 @@ def claim(
 def claims_table() -> Html:
     """Return every claim checked so far in this kernel, as something that displays as a table."""
     claims = [checked for checked, _ in _ledger.values()]
-    summary = f"{sum(one.holds for one in claims)} of {len(claims)} claims hold"
-    left = "style='text-align:left'"
-    rows = [
-        f'<tr><td style="color:{_COLOUR[one.holds]}">{_MARK[one.holds]}</td>'
-        f"<td {left}>{escape(one.id)}</td><td {left}>{escape(one.sentence)}</td>"
-        f"<td {left}>{escape(one.comparison)}</td><td>{shown(one.margin)}</td></tr>"
-        for one in claims
-    ]
-    return Html(
-        f"<table><thead><tr><th></th><th>id</th><th {left}>claim</th>"
-        f"<th {left}>observed and bound</th><th>margin</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table><p>{summary}.</p>",
-        "\n".join([*map(str, claims), summary]),
-    )
+    rows = [(_MARK[c.holds], c.id, c.sentence, c.comparison, shown(c.margin)) for c in claims]
+    summary = f"{sum(one.holds for one in claims)} of {len(claims)} claims hold."
+    return table(["", "id", "claim", "observed and bound", "margin"], rows, caption=summary)
 
 
 def trace(expression: Any, transposed: Mapping[Any, Any] | None = None) -> Any:
@@ -195,7 +183,7 @@ def _margin(id: str, relation: str, value: Value, bound: Value, tolerance: float
     return tolerance + (bound - value if relation == "at_most" else value - bound)
 
 
-def _rounded(value: Value, decimals: int | None = None) -> Value:
+def _rounded(value: Any, decimals: int | None = None) -> Any:
     """Round a float to four significant digits, and further to `decimals`; the rest is exact."""
     if not isinstance(value, float):
         return value

@@ -203,8 +203,7 @@ def _in_planes(source: Array, along: Array, across: Array) -> Pair:
 def _chord(x: float, y: float) -> tuple[float, float]:
     """Where the ray through (x, y) leaves the lens: the angle, and the share of it to the point."""
     if not 0.0 <= y <= x <= 1.0 or x**2 + (1.0 - y) ** 2 > 1.0 + 1e-12:
-        lens = "choose 1 − √(1 − x²) ≤ y ≤ x ≤ 1"
-        raise ValueError(f"(x, y) = ({x}, {y}) is outside the lens: {lens}")
+        raise ValueError(f"({x}, {y}) is outside the lens: choose 1 − √(1 − x²) ≤ y ≤ x ≤ 1")
     theta = float(2.0 * np.arctan2(y, x))
     return theta, min(1.0, x / np.sin(theta)) if theta > 0.0 else 0.0
 

@@ -67,8 +67,9 @@ def run(
     for notebook in notebooks:
         copy = output / "notebooks" / notebook.name
         if copy.exists() and copy.samefile(notebook):
-            remedy = "choose another output"
-            raise FileExistsError(f"the executed copy would replace {notebook}: {remedy}")
+            raise FileExistsError(
+                f"the executed copy would replace {notebook}: choose another output"
+            )
     with _executed(notebooks, output, jobs, parameters or {}) as (staging, results):
         claims = [{"notebook": r.name, **asdict(c)} for r in results for c in r.claims]
         text = json.dumps(claims, indent=1, ensure_ascii=False)
@@ -200,8 +201,8 @@ def _executed(
         for client in sorted(clients, key=lambda client: -client.length):
             futures[pool.submit(client.result, environment, staging)] = client
         _follow(futures)
-        results = {client: future.result() for future, client in futures.items()}
-        yield staging, [results[client] for client in clients]
+        in_order = sorted(futures, key=lambda future: clients.index(futures[future]))
+        yield staging, [future.result() for future in in_order]
     finally:
         with _uninterrupted():
             pool.shutdown(wait=False, cancel_futures=True)

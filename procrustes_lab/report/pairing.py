@@ -203,8 +203,7 @@ class Pairing:
             ranks[rows] = (1 + np.count_nonzero(as_near, axis=1)) / (1 + len(references))
         further_on = np.arange(n)[:, np.newaxis] + np.array(OFFSETS)
         agreement[(further_on < 0) | (further_on >= n)] = np.nan
-        self._by_row[offset] = ranks, agreement
-        return ranks, agreement
+        return self._by_row.setdefault(offset, (ranks, agreement))
 
 
 def shifts(agreement: Matrix) -> Indices:

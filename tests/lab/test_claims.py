@@ -154,7 +154,11 @@ def test_the_table_lists_every_claim_in_order():
     with pytest.raises(ClaimError):
         claim("B", "<two>", 1, equals=2)
     table = claims_table()
-    assert repr(table) == "✓ A  one: 1 ≤ 2\n✗ B  <two>: 1 = 2\n1 of 2 claims hold"
+    assert repr(table).splitlines()[0] == "1 of 2 claims hold."
+    assert repr(table).splitlines()[-2:] == [
+        "| ✓ | A | one | 1 ≤ 2 | 1 |",
+        "| ✗ | B | <two> | 1 = 2 | -1 |",
+    ]
     assert "<two>" not in table._repr_html_()
     assert table._repr_html_().count("<tr>") == 3
 
