@@ -125,7 +125,7 @@ def movielens(
     liked = ratings[ratings["rating"] >= LIKED]
     ids, counts = np.unique(liked["movieId"], return_counts=True)
     kept = ids[counts >= minimum]
-    require(len(kept) > 0, f"minimum is {minimum}; no film has so many ratings, of {LIKED} or more")
+    require(len(kept) > 0, f"minimum is {minimum}; no film has so many ratings of {LIKED} or more")
     if unknown := set(kept.tolist()).difference(films):
         found = f"{folder / 'movies.csv'} lacks film {min(unknown)}, which ratings.csv rates"
         raise ValueError(f"{found}: take both files from one copy of MovieLens")
