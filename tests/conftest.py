@@ -16,17 +16,33 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+# Files that begin either half: notebooks fill caches while types are checked, and what is made
+# once for a file is made by one worker.
+FIRST = {"test_report.py": 0, "test_indexes.py": 0, "test_style.py": 1, "test_runner.py": 1}
+
+
 def pytest_collection_modifyitems(items):
     """Let either of two workers begin with half of what is slow, so that none waits at the end.
 
-    Each gets a half of the list, from front to back, and steals from the end of the other's. While
-    one checks types the other fills the caches that both need.
+    Each gets a half of the list, from front to back, and steals from the end of the other's.
     """
-    style = [item for item in items if item.path.name == "test_style.py"]
     notebooks = [item for item in items if item.path.name == "test_notebooks.py"]
-    quick = [item for item in items if item.path.name not in ("test_style.py", "test_notebooks.py")]
-    middle = len(items) // 2 - len(notebooks[::2])
-    items[:] = [*notebooks[::2], *quick[:middle], *style, *notebooks[1::2], *quick[middle:]]
+    halves = [notebooks[::2], []]
+    for item in items:
+        if item.path.name in FIRST:
+            halves[FIRST[item.path.name]].append(item)
+    halves[1] += notebooks[1::2]
+    placed = set().union(*halves)
+    quick = [item for item in items if item not in placed]
+    middle = len(items) // 2 - len(halves[0])
+    items[:] = [*halves[0], *quick[:middle], *halves[1], *quick[middle:]]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """End a worker, all of whose results are sent; it would free its memory for seconds first."""
+    if hasattr(config, "workerinput"):
+        os._exit(0)
 
 
 @pytest.fixture(scope="session")

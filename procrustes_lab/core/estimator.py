@@ -69,8 +69,7 @@ class ProcrustesAligner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _checked(self, X: ArrayLike) -> Matrix:
         check_is_fitted(self)
-        rows: Matrix = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return rows
+        return np.asarray(validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
 
     @property
     def _n_features_out(self) -> int:

