@@ -9,7 +9,6 @@ from typing import Annotated, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg.lapack import dpstrf
 
 from . import bounds
 from .moments import Moments, moments_of, pairs_or_moments
@@ -155,6 +154,8 @@ def _cholesky(xx: Matrix, xy: Matrix, yy: Matrix, n: int) -> Blocks:
         far = np.asarray(np.linalg.cholesky(rest), np.float64).T
         if min(X.diagonal().min(), far.diagonal().min()) ** 2 > 1e-10 * largest:
             return X, near, far, rest
+    from scipy.linalg.lapack import dpstrf  # 0.2 s, and seldom needed
+
     joint = np.block([[xx, xy], [xy.T, yy]])
     U, pivots, rank, _ = dpstrf(joint, tol=EPSILON * largest)
     rank = min(max(rank, 1), n)

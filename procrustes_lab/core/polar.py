@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike
 
 from .sums import Matrix, cross_of
@@ -37,6 +36,8 @@ def svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     try:
         return np.linalg.svd(matrix, full_matrices=False)
     except np.linalg.LinAlgError:
+        import scipy.linalg  # 0.2 s, and next to never needed
+
         return scipy.linalg.svd(matrix, full_matrices=False, lapack_driver="gesvd")
 
 
