@@ -75,6 +75,14 @@ def test_it_is_attained_at_every_discrepancy(share, other):
     assert bounds.spectrum_aware(found_x, found_y, epsilon) == pytest.approx(p2, abs=1e-7 * t)
 
 
+def test_spectra_in_single_precision_are_squared_in_double():
+    x, y = np.linspace(0.1, 1, 384, dtype=np.float32), np.linspace(0.11, 0.9, 384, dtype=np.float32)
+    least = np.sqrt(np.sum((x.astype(float) ** 2 - y.astype(float) ** 2) ** 2))
+    for epsilon in (least * 1.0001, 1.0, 5.0):
+        wide = bounds.spectrum_aware(x.astype(float), y.astype(float), epsilon)
+        assert bounds.spectrum_aware(x, y, epsilon) == wide
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_order_and_padding_do_not_matter(order):
     spectra = np.array([2.0, 1.0, 0.5])[::order], np.array([1.5, 1.0])[::order]
