@@ -106,6 +106,7 @@ COPIES.set_forkserver_preload(["conftest", "in_process", "sympy", "sklearn.datas
 def nbval(path: Path, figures: Path) -> tuple[int | None, str]:
     """Return the exit code and the report of nbval on a notebook, in a new process."""
     report = figures.with_suffix(".txt")
+    report.touch()  # a process that dies at once leaves it empty
     process = COPIES.Process(target=_nbval, args=(path, figures, report))
     with patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)):  # for what is imported
         process.start()
