@@ -41,7 +41,7 @@ def models(tmp_path_factory):
     np.savez(folder / "old.npz", vectors=documents, id=np.arange(len(documents)))
     np.savez(folder / "new.npz", vectors=successor(documents[order]), id=order)
     paths = [str(folder / f"{name}.npz") for name in ("old", "new", "adapter")]
-    fit_command.main([*paths[:2], "-o", paths[2]], standalone_mode=False)
+    fit_command.main([*paths[:2], "-o", paths[2], "--map", "turn"], standalone_mode=False)
     adapter = pl.Alignment.load(folder / "adapter.npz")
     aligned = adapter.query(new_queries).astype(np.float32)
     return documents, {"old": queries, "aligned": aligned, "raw": new_queries}
