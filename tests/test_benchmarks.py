@@ -39,6 +39,7 @@ def test_peers_that_need_equal_dimensions_get_zeros(arithmetic):
     assert not Y[:, 3:].any()
 
 
+@pytest.mark.long
 def test_the_tables_come_out():
     command = [sys.executable, FOLDER / "arithmetic.py", "--rounds", "1", "--small"]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -133,6 +133,7 @@ def test_training_teaches_which_belong_together(data, home):
     assert losses[0] > 5 > math.log(300) / 2 > losses[1]
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_digits(data, home, tmp_path):
     first = trained(data, home)
     again = trained(data, tmp_path)

@@ -148,6 +148,7 @@ def test_unknown_names_and_impossible_dimensions_are_refused(name):
         embed(name, "one string")
 
 
+@pytest.mark.long
 def test_alignment_restores_retrieval_across_models(descriptions):
     """The laboratory's protocol, reduced: nothing is fitted on what is evaluated."""
     data = descriptions
