@@ -19,11 +19,6 @@ def polar(cross: Matrix) -> tuple[Matrix, float]:
     return U @ Vt, float(S.sum())
 
 
-def nuclear_norm(cross: Matrix) -> float:
-    """Sum of the singular values, in half the time of `polar`, which also finds the map."""
-    return float(np.linalg.svd(cross, compute_uv=False).sum())
-
-
 def partial_isometry(cross: Matrix) -> Matrix:
     """Polar factor where XᵀY determines it, and 0 elsewhere, where rounding chooses an isometry."""
     U, S, Vt = svd(cross)

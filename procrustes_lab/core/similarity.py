@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .moments import Moments, as_moments
-from .polar import nuclear_norm
 from .sums import Matrix
 from .validate import SOURCE, TARGET, require
 
@@ -43,7 +42,7 @@ def bures_similarity(
     arXiv:2311.11436; Bhatia, Jain & Lim (2019), doi:10.1016/j.exmath.2018.01.002.
     """
     _, xy, _ = _products(X, Y, center)
-    return min(nuclear_norm(xy), 1.0)
+    return min(float(np.linalg.norm(xy, "nuc")), 1.0)
 
 
 class Range(NamedTuple):

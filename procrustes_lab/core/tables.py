@@ -77,8 +77,10 @@ def _html_row(tag: str, cells: Iterable[str], styles: Sequence[str]) -> str:
 
 
 def _shown(cell: Any, digits: int) -> str:
-    if cell is None or isinstance(cell, str):
-        return "–" if cell is None else cell
+    if cell is None:
+        return "–"
+    if isinstance(cell, str):
+        return cell
     if isinstance(cell, tuple):
         value, low, high = (_shown(part, digits) for part in cell)
         return f"{value} [{low}, {high}]"

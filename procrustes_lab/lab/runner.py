@@ -68,9 +68,8 @@ def run(
     for notebook in notebooks:
         copy = output / "notebooks" / notebook.name
         if copy.exists() and copy.samefile(notebook):
-            raise FileExistsError(
-                f"the executed copy would replace {notebook}: choose another output"
-            )
+            remedy = "choose another output"
+            raise FileExistsError(f"the executed copy would replace {notebook}: {remedy}")
     with _executed(notebooks, output, jobs, parameters or {}) as (staging, results):
         claims = [{"notebook": r.name, **asdict(c)} for r in results for c in r.claims]
         text = json.dumps(claims, indent=1, ensure_ascii=False)

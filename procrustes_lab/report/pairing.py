@@ -12,7 +12,7 @@ from scipy.sparse.linalg import eigsh
 from scipy.special import bdtrc, ndtri, stdtrit
 
 from procrustes_lab.core.moments import Moments, moments_of
-from procrustes_lab.core.polar import nuclear_norm, partial_isometry
+from procrustes_lab.core.polar import partial_isometry
 from procrustes_lab.core.sums import Matrix, product_type
 from procrustes_lab.core.validate import SOURCE, TARGET, Embeddings, as_pairs, reject_nonfinite
 from procrustes_lab.search.maps import unit_rows
@@ -141,7 +141,8 @@ class Pairing:
         cross = self.source.centred(self.sample).T @ self.target.centred(order)
         values = zip(self.source.values, self.target.values, strict=False)
         most = sum(float(np.sqrt(a * b)) for a, b in values)
-        return nuclear_norm(cross) / np.sqrt(len(order) * self.n) / most if most else 0.0
+        agreement = float(np.linalg.norm(cross, "nuc")) / np.sqrt(len(order) * self.n)
+        return agreement / most if most else 0.0
 
     def errors_by_offset(self) -> dict[int, float]:
         """Return the alignment error if row i of X is paired with row i + k of Y, by offset k.
@@ -203,7 +204,8 @@ class Pairing:
             ranks[rows] = (1 + np.count_nonzero(as_near, axis=1)) / (1 + len(references))
         further_on = np.arange(n)[:, np.newaxis] + np.array(OFFSETS)
         agreement[(further_on < 0) | (further_on >= n)] = np.nan
-        return self._by_row.setdefault(offset, (ranks, agreement))
+        self._by_row[offset] = ranks, agreement
+        return ranks, agreement
 
 
 def shifts(agreement: Matrix) -> Indices:
@@ -273,7 +275,7 @@ def _halves(x: Embeddings, y: Embeddings, step: int) -> list[Moments]:
 
 
 def _error(a: Embeddings, b: Embeddings) -> float:
-    return float(np.vdot(a, a) + np.vdot(b, b) - 2 * nuclear_norm(a.T @ b)) / len(a)
+    return float(np.vdot(a, a) + np.vdot(b, b) - 2 * np.linalg.norm(a.T @ b, "nuc")) / len(a)
 
 
 def two_models(pairs: Pairing, side: Side) -> Iterator[Finding]:

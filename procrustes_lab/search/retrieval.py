@@ -205,7 +205,8 @@ def score_blocks(Q: NDArray[F], D: NDArray[F]) -> Iterator[tuple[slice, NDArray[
     """Yield consecutive rows of Q with their scores, shape (rows, n)."""
     step = max(1, BLOCK // len(D))
     for start in range(0, len(Q), step):
-        yield (rows := slice(start, start + step)), Q[rows] @ D.T
+        rows = slice(start, start + step)
+        yield rows, Q[rows] @ D.T
 
 
 def largest(scores: Embeddings, k: int) -> Indices:
