@@ -14,6 +14,7 @@ from procrustes_lab.search.maps import MAPS
 
 SHOWN = 240
 CHOOSING = 1500
+TRIED = ("turn", "centred", "whitened 0.1", "whitened 0.2", "target whitened 0.2")
 SEED = 0
 
 
@@ -21,14 +22,14 @@ def play_data() -> str:
     """Return the script that gives the page its texts and vectors.
 
     `SHOWN` objects are drawn at random. The map is fitted on the documents of all others, so that
-    nothing the page shows has been fitted on; `CHOOSING` of them choose it.
+    nothing the page shows has been fitted on; `CHOOSING` of them choose it, among `TRIED`.
     """
     data = datasets.api_descriptions()
     old_queries, old_documents, kept = text_models.network("use", data)
     new_queries, new_documents, _ = text_models.network("minilm", data)
     fitted, shown = datasets.split(len(kept), SHOWN, SEED)
     few = np.random.default_rng(SEED).permutation(fitted)[:CHOOSING]
-    name = pl.choose(new_documents[few], old_documents[few], seed=SEED).name
+    name = pl.choose(new_documents[few], old_documents[few], maps=TRIED, seed=SEED).name
     chosen = MAPS[name](new_documents[fitted], old_documents[fitted])
     certificate = pl.certify(new_documents[fitted], old_documents[fitted])
     vectors = {
@@ -45,8 +46,9 @@ def play_data() -> str:
             "was made by an old network, Google's Universal Sentence Encoder "
             f"({old_queries.shape[1]} numbers); the new one is MiniLM ({new_queries.shape[1]} "
             "numbers). A browser cannot run them, so their vectors come with the page, one byte a "
-            "number, and the box offers the queries that have any. The map is the one that "
-            f"choose took, {name}, fitted on the documents of {len(fitted):,} other objects."
+            "number, and the box offers the queries that have any. The map is the one of "
+            f"{len(TRIED)} that choose took, {name}, fitted on the documents of {len(fitted):,} "
+            "other objects."
         ),
         "queries": [data.queries[kept[i]] for i in shown],
         "names": [_short(data.names[kept[i]]) for i in shown],

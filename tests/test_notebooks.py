@@ -20,7 +20,12 @@ FIGURES = sorted((ROOT / "figures").glob("*.*"))
 OTHER_PARAMETERS = {
     "01_align_two_models": {"seed": 7, "held_out": 600, "old": "use"},
     "11_see_both_sides": {"seed": 7, "random_pairs": 1700, "largest": 9, "dimension": 96},
-    "03_upgrade_the_query_encoder": {"seed": 7, "held_out": 500, "pairs": 2000},
+    "03_upgrade_the_query_encoder": {
+        "seed": 7,
+        "held_out": 500,
+        "pairs": 2000,
+        "networks": ["mpnet", "use", "e5"],
+    },
     "05_survive_a_retraining": {
         "seed": 7,
         "versions": 3,
@@ -69,11 +74,11 @@ OTHER_PARAMETERS = {
     "14_compare_with_cka": {"seed": 7, "random_pairs": 400, "dimension": 96},
     "02_decide_on_your_files": {
         "seed": 7,
-        "example": "character",
+        "example": "bigram",
         "held_out": 600,
-        "sample": 3000,
+        "sample": 2000,
         "judged": 700,
-        "index": 4000,
+        "index": 3000,
     },
 }
 
