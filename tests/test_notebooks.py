@@ -19,7 +19,13 @@ FIGURES = sorted((ROOT / "figures").glob("*.*"))
 # The claims of a notebook hold for these as for its own.
 OTHER_PARAMETERS = {
     "01_align_two_models": {"seed": 7, "held_out": 600, "old": "use"},
-    "11_see_both_sides": {"seed": 7, "random_pairs": 1700, "largest": 9, "dimension": 96},
+    "11_see_both_sides": {
+        "seed": 7,
+        "random_pairs": 1700,
+        "largest": 9,
+        "dimension": 96,
+        "networks": ["MiniLM", "USE", "E5"],
+    },
     "03_upgrade_the_query_encoder": {
         "seed": 7,
         "held_out": 500,
