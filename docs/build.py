@@ -74,7 +74,7 @@ def main(output: Path) -> int:
     for page in source.glob("*.md"):
         page.write_text(filled(page.read_text(encoding="utf-8"), notebooks), encoding="utf-8")
     shutil.copytree(ROOT / "figures", source / "figures", ignore=_all_but_the_lens)
-    options = ["-b", "html", "-q", "-W", "--keep-going", "-j", "2", "-d", str(work / "doctrees")]
+    options = ["-b", "html", "-q", "-W", "--keep-going", "-d", str(work / "doctrees")]
     return build_main([*options, str(source), str(output)])
 
 
