@@ -30,7 +30,7 @@ OTHER_PARAMETERS = {
         "seed": 7,
         "held_out": 500,
         "pairs": 2000,
-        "networks": ["mpnet", "use", "e5"],
+        "networks": ["minilm", "use", "e5"],
     },
     "05_survive_a_retraining": {
         "seed": 7,

@@ -342,6 +342,7 @@ def test_the_folder_is_the_argument_then_the_environment_then_the_users_cache(mo
     assert data_folder().name == "procrustes-lab"
 
 
+@pytest.mark.long
 def test_a_library_is_read_without_a_word_and_without_an_import(tmp_path):
     command = (
         "import sys; from procrustes_lab.data import datasets\n"
@@ -356,6 +357,7 @@ def test_a_library_is_read_without_a_word_and_without_an_import(tmp_path):
     assert run.stdout == "True []\n"
 
 
+@pytest.mark.long
 def test_installed_libraries_give_thousands_of_clean_pairs():
     data = api_descriptions()
     names, queries, documents, libraries, versions = vars(data).values()
