@@ -173,11 +173,10 @@ def ndcg(found: ArrayLike, judgements: Sequence[Mapping[int, int]], k: int = 10)
     """
     discounts = gains(np.arange(1, k + 1), k)
     result = np.zeros(len(judgements))
-    tops = np.asarray(found)[:, :k].tolist()
-    for query, (rows, grades) in enumerate(zip(tops, judgements, strict=True)):
+    for query, (rows, grades) in enumerate(zip(np.asarray(found), judgements, strict=True)):
         positive = {row: grade for row, grade in grades.items() if grade > 0}
         if positive:
-            gained = [positive.get(row, 0) for row in rows]
+            gained = [positive.get(row, 0) for row in rows[:k].tolist()]
             ideal = sorted(positive.values(), reverse=True)[:k]
             result[query] = gained @ discounts[: len(gained)] / (ideal @ discounts[: len(ideal)])
     return result

@@ -147,6 +147,7 @@ def test_ndcg_is_trec_evals():
         graded = RelevanceEvaluator(judged, {measure}).evaluate(run)
         expected = [graded[str(j)][measure] for j in range(30)]
         np.testing.assert_allclose(ndcg(found, judgements, k), expected, atol=1e-12)
+    assert ndcg([], []).shape == (0,)
 
 
 @pytest.mark.parametrize(
