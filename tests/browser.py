@@ -70,7 +70,10 @@ class Browser:
                     raise RuntimeError(f"{EXECUTABLE} did not start")
                 time.sleep(0.05)
             self._socket = websocket.create_connection(
-                f"ws://127.0.0.1:{found[0]}{found[1]}", suppress_origin=True, timeout=60
+                f"ws://127.0.0.1:{found[0]}{found[1]}",
+                suppress_origin=True,
+                skip_utf8_validation=True,  # in Python it takes seconds; `json` decodes all anyway
+                timeout=60,
             )
         except BaseException:
             self._end()

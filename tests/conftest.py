@@ -16,9 +16,9 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-# Files that begin either half: notebooks fill caches while types are checked, and what is made
-# once for a file is made by one worker.
+# Files that begin either half: what is made once for a file is made by one worker.
 FIRST = {"test_report.py": 0, "test_indexes.py": 0, "test_style.py": 1, "test_runner.py": 1}
+READS = "test_installed_libraries_give_thousands_of_clean_pairs"  # and keeps what all others need
 
 
 def pytest_collection_modifyitems(items):
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
     runs the notebooks as committed first, one with other parameters: not both fill one cache.
     """
     notebooks = [item for item in items if item.path.name == "test_notebooks.py"]
-    halves = [notebooks[::2], []]
+    halves = [[*(item for item in items if item.name == READS), *notebooks[::2]], []]
     for item in items:
         if item.path.name in FIRST:
             halves[FIRST[item.path.name]].append(item)

@@ -137,5 +137,6 @@ def _nbval(path: Path, figures: Path, report: Path) -> None:
     os.environ.update(
         environment, MPLBACKEND=runner.INLINE_BACKEND, PROCRUSTES_LAB_FIGURES=str(figures)
     )
-    options = "-p nbval.plugin --nbval --nbval-current-env -p no:cacheprovider -q -s -rN --color=no"
+    options = "-p nbval.plugin --nbval --nbval-current-env -q -s -rN --color=no"
+    options += " -p no:cacheprovider -p no:unraisableexception"  # that one collects garbage, thrice
     sys.exit(pytest.main([*options.split(), str(path)]))

@@ -81,7 +81,7 @@ def as_numbers(array: ArrayLike, name: str) -> Embeddings:
 
 def _stacked(column: NDArray[np.object_], name: str) -> NDArray[Any]:
     """Return a column of vectors as a matrix, and any other column as it is."""
-    if isinstance(column[0], str | bytes | dict) or not hasattr(column[0], "__len__"):
+    if isinstance(column[0], (str, bytes, dict)) or not hasattr(column[0], "__len__"):
         return column
     missing = [row for row, vector in enumerate(column) if not hasattr(vector, "__len__")]
     if missing:

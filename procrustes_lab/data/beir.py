@@ -241,7 +241,7 @@ def grade(
         found, _ = retrieval.search(queries, documents, min(1001, len(collection.documents)))
         return evaluate(collection, asked, found)
     rank = retrieval.ranks(queries, documents, np.ravel(answers))
-    return np.stack([retrieval.gains(rank), rank <= 100, 1 / rank], axis=1)
+    return np.stack([retrieval.gains(rank), (rank <= 100).astype(float), 1 / rank], axis=1)
 
 
 def at_chance(found: ArrayLike, grades: Sequence[Mapping[int, int]], *, seed: int = 0) -> bool:

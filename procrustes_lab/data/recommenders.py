@@ -15,6 +15,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -272,23 +273,19 @@ def item_vectors(
     warm: bool = False,
     data_home: Folder | None = None,
 ) -> Matrix:
-    """Train one version on each window by `fit`, kept on disk between calls.
+    """Train one version on each window by `fit`, each kept on disk between calls.
 
     Returned are unit rows, shape (versions, items, factors), without the bias, which makes items
     popular and not similar. A version starts from the one before it if `warm`; else each has a seed
     of its own: starting all from the same random numbers would be half a warm start.
     """
-
-    def make() -> list[NDArray[np.float32]]:
-        made: list[Factors] = []
-        for window, state in zip(windows, states.tolist(), strict=True):
-            start = made[-1] if warm and made else None
-            one = fit(window, factors=factors, iterations=iterations, seed=state, start=start)
-            made.append(one)
-        return [version.items[:, :-1] for version in made]
-
-    states = np.random.SeedSequence(seed).generate_state(len(windows))
     made_by = importlib.metadata.version("implicit"), np.__version__, Path(__file__).read_bytes()
-    data = [(window.shape, window.indptr, window.indices) for window in windows]
-    recipe = made_by, data, factors, iterations, seed, warm
-    return unit_rows(np.stack(cached_arrays("item-vectors", recipe, make, data_home)).astype(float))
+    versions: list[Factors] = []
+    states = np.random.SeedSequence(seed).generate_state(len(windows)).tolist()
+    for window, state in zip(windows, states, strict=True):
+        start = versions[-1] if warm and versions else None
+        settings = {"factors": factors, "iterations": iterations, "seed": state}
+        recipe = made_by, window.shape, window.indptr, window.indices, settings, start
+        train = partial(fit, window, start=start, **settings)
+        versions.append(Factors(*cached_arrays("item-vectors", recipe, train, data_home)))
+    return unit_rows(np.stack([version.items[:, :-1] for version in versions]).astype(float))

@@ -6,7 +6,6 @@ networks are pretrained, and their vectors of the API descriptions come with the
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
@@ -41,9 +40,8 @@ def embed(
     texts: Sequence[str],
     *,
     fitted_on: Sequence[str],
-    dimension: int = 384,
+    dimension: int = 256,
     seed: int = 0,
-    corpus: Sequence[str] | None = None,
     data_home: Folder | None = None,
 ) -> Matrix:
     """Embed texts by latent semantic analysis: tf–idf weights, then a truncated SVD.
@@ -52,30 +50,25 @@ def embed(
     out what it is to be evaluated on. Returned is a unit row for each text, of that dimension, and
     a zero row for a text without a known feature, kept between calls by `cached_arrays`. Raises
     ValueError if the name is unknown, the texts are one string, or the dimension is not less than
-    the number of known texts and of features. A `corpus` of which all texts are changes nothing
-    but the time: its features are counted once, for all models of any part of it, and kept too.
+    the number of known texts and of features. What is counted in all of these texts is kept too.
 
     A feature found in a single known text cannot relate it to another and is dropped; of the
     others the `LIMIT` most frequent stay, and of equally frequent ones the first in the alphabet.
-    Single precision and three power iterations give the retrieval quality of double precision to
-    four digits, in half the time. The seed is of the randomised SVD (Halko, Martinsson and Tropp,
-    2011, doi:10.1137/090771806); latent semantic analysis is by Deerwester et al. (1990), Journal
-    of the American Society for Information Science 41, 391–407.
+    The SVD is randomised, of that seed, in single precision with two power iterations (Halko,
+    Martinsson and Tropp, 2011, doi:10.1137/090771806), and finds no worse than an exact one. Latent
+    semantic analysis is by Deerwester et al. (1990), Journal of the American Society for
+    Information Science 41, 391–407.
     """
     if name not in FEATURES:
         raise ValueError(f"name is {name!r}; expected one of {', '.join(FEATURES)}")
     if isinstance(texts, str) or isinstance(fitted_on, str):
         raise ValueError("texts and fitted_on are sequences of texts, not one string")
-    counted = tuple(dict.fromkeys([*texts, *fitted_on] if corpus is None else corpus))
+    every = tuple(dict.fromkeys([*texts, *fitted_on]))
 
     def make() -> list[Matrix]:
-        row = {text: i for i, text in enumerate(counted)}
-        if lacking := [text for text in (*texts, *fitted_on) if text not in row]:
-            raise ValueError(f"corpus lacks a text that begins with {lacking[0][:40]!r}")
-        count, of = partial(_counts, name, counted), _recipe(name, counted)
-        kept = count() if corpus is None else cached_arrays(f"counts-{name}", of, count, data_home)
-        data, indices, indptr, (n, m) = kept
-        counts = csr_matrix((data, indices, indptr), (int(n), int(m)))
+        row, count = {text: i for i, text in enumerate(every)}, partial(_counts, name, every)
+        *parts, shape = cached_arrays(f"counts-{name}", _recipe(name, every), count, data_home)
+        counts = csr_matrix(tuple(parts), tuple(shape.tolist()))
         known, asked = (counts[[row[text] for text in side]] for side in (fitted_on, texts))
         return [_latent_semantics(known, asked, dimension, seed)]
 
@@ -83,11 +76,23 @@ def embed(
     return cached_arrays(f"embeddings-{name}", recipe, make, data_home)[0]
 
 
+def counted(
+    name: str, data: ApiDescriptions, *, fitted_on: Sequence[str] | None = None, **options: Any
+) -> tuple[Matrix, Matrix]:
+    """Return queries and documents of API descriptions by `embed`, which takes the options.
+
+    Both are unit rows, shape (n, dimension), row i of the same object. By default fitted on all.
+    """
+    known = data.documents if fitted_on is None else fitted_on
+    rows = embed(name, data.texts, fitted_on=known, **options)
+    return rows[len(data) :], rows[: len(data)]
+
+
 def _recipe(name: str, *parts: Sequence[str]) -> tuple[str, ...]:
     """Return what all that is counted in some texts follows from."""
     code = Path(__file__).read_text("utf-8"), version("scikit-learn"), np.__version__
-    texts = (hashlib.sha256(json.dumps(list(part)).encode()).hexdigest() for part in parts)
-    return name, *code, *texts
+    ended = (b"".join(t.encode("utf-8", "surrogatepass") + b"\xff" for t in p) for p in parts)
+    return name, *code, *(hashlib.sha256(part).hexdigest() for part in ended)
 
 
 def _latent_semantics(known: csr_matrix, asked: csr_matrix, dimension: int, seed: int) -> Matrix:
@@ -103,7 +108,7 @@ def _latent_semantics(known: csr_matrix, asked: csr_matrix, dimension: int, seed
         of = f"{known.shape[0]} texts with {len(features)} features in common"
         raise ValueError(f"dimension is {dimension}; expected 1 to {limit - 1}, for {of}")
     weighting = TfidfTransformer(sublinear_tf=True).fit(known[:, features])
-    reduction = TruncatedSVD(dimension, n_iter=3, random_state=seed)
+    reduction = TruncatedSVD(dimension, n_iter=2, random_state=seed)
     with threadpool_limits(1):  # the same digits, whatever the number of cores
         reduction.fit(weighting.transform(known[:, features]))
     coordinates = reduction.transform(weighting.transform(asked[:, features]))
@@ -142,6 +147,3 @@ def network(
     kept = np.intersect1d(documents.rows, queries.rows)
     asked, found = (side.vectors[np.isin(side.rows, kept)] for side in (queries, documents))
     return asked, found, kept
-
-
-minilm = partial(network, "minilm")  # where a single one is enough

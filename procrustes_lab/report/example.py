@@ -18,18 +18,17 @@ def write(folder: Path, old: str, queries: int, seed: int) -> tuple[str, ...]:
     that answer them. Returned are the files: old, new, old queries, new queries, judgements.
     """
     data = datasets.api_descriptions()
-    *minilm, kept = text_models.minilm(data)
+    *minilm, kept = text_models.network("minilm", data)
     collection = beir.from_descriptions(data, kept.tolist())
     known, asked = collection.split(min(queries, len(kept) // 2), seed)
     ids, names = np.array(collection.document_ids), np.array(collection.query_ids)[asked]
-    texts = [*collection.documents, *(collection.queries[j] for j in asked)]
     fitted_on = [collection.documents[i] for i in known]
-    rows = text_models.embed(old, texts, fitted_on=fitted_on, seed=seed, corpus=data.texts)
-    counts = rows.astype(np.float32)  # as the network's are
+    sides = text_models.counted(old, data, fitted_on=fitted_on, seed=seed)
+    counts = [side[kept].astype(np.float32) for side in sides]  # as the network's are
     vectors = {
-        f"{old} LSA": (counts[: len(ids)], ids),
+        f"{old} LSA": (counts[1], ids),
         "MiniLM": (minilm[1], ids),
-        f"{old} LSA, queries": (counts[len(ids) :], names),
+        f"{old} LSA, queries": (counts[0][asked], names),
         "MiniLM, queries": (minilm[0][asked], names),
     }
     for name, (side, labels) in vectors.items():

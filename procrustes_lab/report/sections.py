@@ -74,7 +74,7 @@ def facts(study: Study) -> Facts:
     }
     if answers := study.answers:
         rescored = [one._asdict() for one in answers.outcome.rescored]
-        found["search"] = {**vars(answers.outcome), "rescored": rescored, "worse": answers.worst}
+        found["search"] = vars(answers.outcome) | {"rescored": rescored, "worse": answers.worst}
     return Facts(found)
 
 

@@ -31,8 +31,9 @@ Center = Literal["both", "target"] | None  # a fit about the means is one about 
 class Fitted(Protocol):
     """What every fit returns: something that makes queries for the target's index."""
 
-    def query(self, Z: ArrayLike, /) -> Matrix:
-        """Turn source vectors, shape (k, d_x), into queries."""
+    @property
+    def query(self) -> Callable[[ArrayLike], Matrix]:
+        """Turns source vectors, shape (k, d_x), into queries."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def ridge_on_documents(pairs: Spectra) -> Alignment:
     _, xy, yy = pairs.centred.moments.products()
     penalty = RIDGE * float(np.trace(yy)) / len(yy) or 1.0
     M = np.linalg.solve(yy + penalty * np.eye(len(yy)), xy.T)
-    return pairs.alignment(np.asarray(M.T), center="target")
+    return pairs.alignment(np.asarray(M.T, float), center="target")
 
 
 def low_rank_affine(pairs: Spectra) -> Alignment:
@@ -191,7 +192,7 @@ def indexed(fitted: Fitted, Y: ArrayLike) -> Embeddings:
 def unit_rows(rows: NDArray[F]) -> NDArray[F]:
     """Divide rows by their lengths; zeros stay."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1), rows.dtype)
 
 
 _FITS: dict[str, Callable[[Spectra], Fitted]] = {

@@ -207,7 +207,7 @@ def score_blocks(Q: NDArray[F], D: NDArray[F]) -> Iterator[tuple[slice, NDArray[
     step = max(1, BLOCK // len(D))
     for start in range(0, len(Q), step):
         rows = slice(start, start + step)
-        yield rows, Q[rows] @ D.T
+        yield rows, np.asarray(Q[rows] @ D.T, Q.dtype)
 
 
 def largest(scores: Embeddings, k: int) -> Indices:

@@ -319,7 +319,8 @@ def test_item_vectors_are_unit_rows_kept_on_disk(tmp_path, monkeypatch):
     made = item_vectors(windows, factors=8, seed=1, data_home=tmp_path)
     assert made.shape == (3, 60, 8)
     np.testing.assert_allclose(np.linalg.norm(made, axis=2), 1)
-    (kept,) = tmp_path.iterdir()
+    kept = sorted(tmp_path.iterdir())
+    assert len(kept) == 3
     monkeypatch.setattr(recommenders, "fit", lambda *_, **__: pytest.fail("trains"))
     np.testing.assert_array_equal(
         item_vectors(windows, factors=8, seed=1, data_home=tmp_path), made
@@ -327,7 +328,22 @@ def test_item_vectors_are_unit_rows_kept_on_disk(tmp_path, monkeypatch):
     for changed in ({"seed": 2}, {"warm": True}, {"iterations": 5}):
         with pytest.raises(pytest.fail.Exception):
             item_vectors(windows, factors=8, **{"seed": 1, **changed}, data_home=tmp_path)
-    assert list(tmp_path.iterdir()) == [kept]
+    assert sorted(tmp_path.iterdir()) == kept
+
+
+def test_a_version_trained_alike_is_trained_once(tmp_path, monkeypatch):
+    windows, _ = rolling_windows(groups(), versions=3, share=0.8)
+    options = {"factors": 8, "seed": 1, "data_home": tmp_path}
+    cold = item_vectors(windows, **options)
+    trained, train = [], recommenders.fit
+    monkeypatch.setattr(
+        recommenders, "fit", lambda *args, **kwargs: trained.append(0) or train(*args, **kwargs)
+    )
+    warm = item_vectors(windows, warm=True, **options)
+    assert len(trained) == 2  # the first is the cold one
+    fresh = item_vectors(windows, warm=True, **options | {"data_home": tmp_path / "fresh"})
+    np.testing.assert_array_equal(warm, fresh)
+    np.testing.assert_array_equal(warm[0], cold[0])
 
 
 def test_versions_start_apart_unless_they_start_warm(tmp_path):

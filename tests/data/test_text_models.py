@@ -4,11 +4,13 @@ import os
 import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize
 
 from procrustes_lab.data import text_models
-from procrustes_lab.data.datasets import api_descriptions, split
+from procrustes_lab.data.datasets import ApiDescriptions, api_descriptions, split
 from procrustes_lab.search.retrieval import gains, ranks
 
 TEXTS = [
@@ -108,18 +110,17 @@ def test_what_was_embedded_is_kept(name, tmp_path, monkeypatch):
     options = {"fitted_on": TEXTS[:5], "seed": 2, "data_home": tmp_path}
     expected = embed(name, **options)
 
-    def count_again(*args):
-        raise RuntimeError("counted again")
+    def made_again(*args):
+        raise RuntimeError("made again")
 
-    monkeypatch.setattr(text_models, "_counts", count_again)
+    monkeypatch.setattr(text_models, "_latent_semantics", made_again)
     assert (embed(name, **options) == expected).all()
-    with pytest.raises(RuntimeError, match="counted again"):
+    with pytest.raises(RuntimeError, match="made again"):
         embed(name, **(options | {"seed": 3}))
 
 
-def test_models_of_parts_of_a_corpus_count_it_once(name, monkeypatch):
-    corpus, parts = [*TEXTS, "what no model knows"], [TEXTS[:last] for last in (4, 5, 6)]
-    expected = [embed(name, fitted_on=part) for part in parts]
+def test_texts_are_counted_once_for_all_that_is_known_of_them(name, monkeypatch):
+    expected = [embed(name, fitted_on=TEXTS[:last], dimension=2) for last in (4, 5, 6)]
     monkeypatch.setenv("PROCRUSTES_LAB_DATA", f"{os.environ['PROCRUSTES_LAB_DATA']}/again")
     counted, count = [], text_models._counts
 
@@ -128,14 +129,18 @@ def test_models_of_parts_of_a_corpus_count_it_once(name, monkeypatch):
         return count(*asked)
 
     monkeypatch.setattr(text_models, "_counts", counting)
-    found = [embed(name, fitted_on=part, corpus=corpus) for part in parts]
-    assert counted == [(name, tuple(corpus))]
+    found = [embed(name, fitted_on=TEXTS[:last], dimension=2) for last in (4, 5, 6)]
+    assert counted == [(name, tuple(TEXTS))]
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_text_that_is_not_in_its_corpus_is_refused(name):
-    with pytest.raises(ValueError, match="corpus lacks a text that begins with 'the dog"):
-        embed(name, corpus=[*TEXTS[:4], *TEXTS[5:]])
+def test_descriptions_are_embedded_both_sides_at_once(name):
+    data = ApiDescriptions(tuple("abcdef"), tuple(TEXTS[::-1]), tuple(TEXTS), ("lib",) * 6, {})
+    queries, documents = text_models.counted(name, data, dimension=3, seed=4)
+    np.testing.assert_array_equal(documents, embed(name, seed=4))
+    np.testing.assert_array_equal(queries, documents[::-1])
+    known = text_models.counted(name, data, fitted_on=TEXTS[:5], dimension=2)
+    np.testing.assert_array_equal(known[1], embed(name, fitted_on=TEXTS[:5], dimension=2))
 
 
 def test_unknown_names_and_impossible_dimensions_are_refused(name):
@@ -165,6 +170,11 @@ def test_alignment_restores_retrieval_across_models(descriptions):
     def quality(Q, D):
         return gains(ranks(Q, D, evaluated)).mean()
 
+    weighted = make_pipeline(CountVectorizer(min_df=2), TfidfTransformer(sublinear_tf=True))
+    weighted.fit(known)
+    exact = TruncatedSVD(192, algorithm="arpack", random_state=0).fit(weighted.transform(known))
+    rows = (normalize(exact.transform(weighted.transform(side))) for side in (asked, documents))
+    assert quality(*spaces["word"]) > quality(*rows) - 0.01
     for source, target in itertools.permutations(spaces, 2):
         (Q, X), (native, Y) = spaces[source], spaces[target]
         R, _ = orthogonal_procrustes(X[fitted], Y[fitted])
