@@ -85,7 +85,8 @@ def counted(
     """
     known = data.documents if fitted_on is None else fitted_on
     rows = embed(name, data.texts, fitted_on=known, **options)
-    return rows[len(data) :], rows[: len(data)]
+    n = len(data.documents)
+    return rows[n:], rows[:n]
 
 
 def _recipe(name: str, *parts: Sequence[str]) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ def texts(count=500):
     return SimpleNamespace(documents=documents, queries=queries, texts=documents + queries)
 
 
-def vectors(model, texts, fitted_on=(), dimension=24, seed=0, corpus=None):
+def vectors(model, texts, fitted_on=(), dimension=24, seed=0):
     """Unit rows that share a factor with every other model's of the same object, and noise."""
     rng = np.random.default_rng([len(model), len(fitted_on), seed, dimension])
     shared = np.random.default_rng(0).standard_normal((500, 24))
