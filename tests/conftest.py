@@ -16,27 +16,32 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-# Files that begin either half: what is made once for a file is made by one worker.
-FIRST = {"test_report.py": 0, "test_indexes.py": 0, "test_style.py": 1, "test_runner.py": 1}
-READS = "test_installed_libraries_give_thousands_of_clean_pairs"  # and keeps what all others need
+# What either half begins with: a test reads what all notebooks need; one worker runs notebooks as
+# committed and one with other parameters, so not both fill one cache; and what is made once for a
+# file is made by one of them.
+HALVES = (
+    (
+        "test_installed_libraries_give_thousands_of_clean_pairs",
+        "test_it_gives_the_committed_outputs_and_figures",
+        "test_report.py",
+        "test_indexes.py",
+    ),
+    ("test_style.py", "test_runner.py", "test_notebooks.py"),
+)
 
 
 def pytest_collection_modifyitems(items):
     """Let either of two workers begin with half of what is slow, so that none waits at the end.
 
-    Each gets a half of the list, from front to back, and steals from the end of the other's. One
-    runs the notebooks as committed first, one with other parameters: not both fill one cache.
+    Each gets a half of the list, from front to back, and steals from the end of the other's.
     """
-    notebooks = [item for item in items if item.path.name == "test_notebooks.py"]
-    halves = [[*(item for item in items if item.name == READS), *notebooks[::2]], []]
-    for item in items:
-        if item.path.name in FIRST:
-            halves[FIRST[item.path.name]].append(item)
-    halves[1] += reversed(notebooks[1::2])
-    placed = set().union(*halves)
-    quick = [item for item in items if item not in placed]
+    rest, halves = list(items), []
+    for names in HALVES:
+        found = [i for name in names for i in rest if name in (i.originalname, i.path.name)]
+        halves.append(list(dict.fromkeys(found)))
+        rest = [item for item in rest if item not in halves[-1]]
     middle = len(items) // 2 - len(halves[0])
-    items[:] = [*halves[0], *quick[:middle], *halves[1], *quick[middle:]]
+    items[:] = [*halves[0], *rest[:middle], *halves[1], *rest[middle:]]
 
 
 @pytest.hookimpl(trylast=True)
