@@ -12,7 +12,6 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,7 +31,13 @@ from traitlets.config import Config
 from procrustes_lab.lab import claims, runner
 
 SETTINGS = Config({"HistoryManager": {"enabled": False}})
-COARSELY = partialmethod(Figure.savefig, dpi=10)  # nobody looks at pictures of other parameters
+DRAW = Figure.savefig
+
+
+def coarsely(figure: Figure, *args: Any, **options: Any) -> None:
+    """Draw small and with nothing put in its place: nobody looks at pictures of other parameters."""
+    figure.set_layout_engine("none")
+    DRAW(figure, *args, **options | {"dpi": 10})
 
 
 class InProcess(Engine):
@@ -46,7 +51,7 @@ class InProcess(Engine):
         main = sys.modules["__main__"]  # a shell puts itself there
         shell = InteractiveShell.instance(config=SETTINGS)
         try:
-            with mpl.rc_context(), patch.object(Figure, "savefig", COARSELY):
+            with mpl.rc_context(), patch.object(Figure, "savefig", coarsely):
                 code = (cell for cell in nb_man.nb.cells if cell.cell_type == "code")
                 all(execute(shell, cell) for cell in code)
         finally:
