@@ -35,7 +35,7 @@ DRAW = Figure.savefig
 
 
 def coarsely(figure: Figure, *args: Any, **options: Any) -> None:
-    """Draw small and with nothing put in its place: nobody looks at pictures of other parameters."""
+    """Draw small, nothing put in its place: nobody looks at pictures of other parameters."""
     figure.set_layout_engine("none")
     DRAW(figure, *args, **options | {"dpi": 10})
 
