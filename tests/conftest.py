@@ -26,7 +26,7 @@ HALVES = (
         "test_report.py",
         "test_indexes.py",
     ),
-    ("test_style.py", "test_runner.py", "test_notebooks.py"),
+    ("test_notebooks.py", "test_runner.py", "test_style.py"),  # backwards
 )
 
 
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items):
         halves.append(list(dict.fromkeys(found)))
         rest = [item for item in rest if item not in halves[-1]]
     middle = len(items) // 2 - len(halves[0])
-    items[:] = [*halves[0], *rest[:middle], *halves[1], *rest[middle:]]
+    items[:] = [*halves[0], *rest[:middle], *reversed(halves[1]), *rest[middle:]]
 
 
 @pytest.hookimpl(trylast=True)

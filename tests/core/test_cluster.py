@@ -45,6 +45,7 @@ def synchronous():
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory):
     with (
+        dask.config.set({"distributed.comm.timeouts.connect": "10s"}),  # to a worker that is gone
         LocalCluster(
             n_workers=2,
             threads_per_worker=1,
