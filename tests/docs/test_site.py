@@ -158,23 +158,30 @@ def test_every_picture_has_words(site, pages):
     assert unnamed == {}
 
 
+SET = (
+    "[...document.querySelectorAll('span.math, div.math')].every(e => e.querySelector('svg'))"
+    "&& !document.querySelector('[data-mml-node=merror]')"
+)
 READ = ("03_upgrade_the_query_encoder", "05_survive_a_retraining")
 
 
 @pytest.mark.parametrize(
     ("width", "scheme", "shown"),
-    [(1280, "light", ("index", "claims")), (390, "dark", ("**/*",))],
+    [(1280, "light", ("index", "claims", "notation")), (390, "dark", ("**/*",))],
     ids=["wide", "narrow"],
 )
-def test_pages_fit_their_window_and_ask_no_host(site, pages, chromium, width, scheme, shown):
+def test_pages_fit_their_window_set_their_formulas_and_ask_no_host(site, pages, chromium, width, scheme, shown):
     paths = [path for name in shown for path in site.glob(f"{name}.html") if path in pages]
     assert len(paths) >= len(shown)
-    page = chromium.open(paths[0], width=width, scheme=scheme)
+    page, formulas = chromium.open(paths[0], width=width, scheme=scheme), 0
     for path in paths:
         page.go(path)
+        page.wait_for(SET)  # every formula, and none with an error
+        formulas += page.evaluate("document.querySelectorAll('mjx-container').length")
         assert page.foreign == [], path
         assert [line for line in page.console if "[PST]" not in line] == [], path
         assert page.overflow <= 0, path
+    assert formulas > 3
     page.close()
 
 
@@ -194,16 +201,6 @@ def test_broad_pictures_stay_readable_on_a_phone_and_nothing_is_cut_on_paper(sit
         page.show(scheme="light", **paper)
         assert page.evaluate(f"{CUT.format(700)}.length") == 0, path
         page.close()
-
-
-def test_formulas_are_set(site, chromium):
-    page = chromium.open(max(site.glob("notebooks/1*.html")))
-    page.wait_for("document.querySelectorAll('span.math mjx-container svg').length > 3")
-    page.wait_for(
-        "[...document.querySelectorAll('span.math, div.math')].every(e => e.querySelector('svg'))"
-    )
-    assert page.evaluate("document.querySelectorAll('[data-mml-node=merror]').length") == 0
-    assert page.foreign == []
 
 
 def test_search_finds_a_page_from_a_disk(site, chromium):
