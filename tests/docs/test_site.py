@@ -170,7 +170,9 @@ READ = ("03_upgrade_the_query_encoder", "05_survive_a_retraining")
     [(1280, "light", ("index", "claims", "notation")), (390, "dark", ("**/*",))],
     ids=["wide", "narrow"],
 )
-def test_pages_fit_their_window_set_their_formulas_and_ask_no_host(site, pages, chromium, width, scheme, shown):
+def test_pages_fit_their_window_set_their_formulas_and_ask_no_host(
+    site, pages, chromium, width, scheme, shown
+):
     paths = [path for name in shown for path in site.glob(f"{name}.html") if path in pages]
     assert len(paths) >= len(shown)
     page, formulas = chromium.open(paths[0], width=width, scheme=scheme), 0
