@@ -144,4 +144,6 @@ def _nbval(path: Path, figures: Path, report: Path) -> None:
     )
     options = "-p nbval.plugin --nbval --nbval-current-env -q -s -rN --color=no"
     options += " -p no:cacheprovider -p no:unraisableexception"  # that one collects garbage, thrice
-    sys.exit(pytest.main([*options.split(), str(path)]))
+    code = pytest.main([*options.split(), str(path)])
+    sys.__stdout__.flush()
+    os._exit(code)  # a kernel's sockets may be gone already, and to close them again is an error
