@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 import os
 import sys
 
@@ -42,6 +43,11 @@ def pytest_collection_modifyitems(items):
         rest = [item for item in rest if item not in halves[-1]]
     middle = len(items) // 2 - len(halves[0])
     items[:] = [*halves[0], *rest[:middle], *reversed(halves[1]), *rest[middle:]]
+
+
+def pytest_collection_finish():
+    """Leave what has been imported out of every later search for garbage."""
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
