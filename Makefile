@@ -52,7 +52,7 @@ test: .venv/.test
 	@$(TESTS)
 
 clean:
-	rm -rf build dist .hypothesis .pytest_cache .ruff_cache
+	rm -rf build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -print0 | \
 		xargs -0 rm -rf
 
